@@ -1,0 +1,64 @@
+"""Exact arithmetic on whole numbers, the same in Python and in table expressions.
+
+Belongs here: scales of whole numbers, exact integer division, the one rounding function.
+Does not belong here: which quantity is rounded to what (the schedule says that).
+
+Money and volume are whole numbers of a small unit, and the column's name ends in that unit: ``amount_cents``,
+``billed_volume_thousandths``. They become decimals only where a person or another system reads them.
+
+A sum of 64-bit integers is 128 bits wide in DuckDB, and stays so through the products and the division that follow it;
+the result is narrowed where the table is cast to its declared schema, loudly if it does not fit.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import ibis
+import ibis.expr.types as ir
+
+DECIMALS_OF_SUFFIX = {
+    "_cents": 2,
+    "_thousandths": 3,
+    "_ten_thousandths": 4,
+    "_millionths": 6,
+}
+"""Name ending of a whole-number column -> decimals that it has where it is published."""
+
+
+def scale_of(column_name: str) -> tuple[str, int | None]:
+    """Name under which a column is published, and its decimals (None: published as it is)."""
+    for suffix in sorted(DECIMALS_OF_SUFFIX, key=len, reverse=True):
+        if column_name.endswith(suffix):
+            return column_name.removesuffix(suffix), DECIMALS_OF_SUFFIX[suffix]
+    return column_name, None
+
+
+def whole(value: Decimal, decimals: int) -> int:
+    """``value`` as a whole number of 10^-decimals. ValueError if it has more decimals than that."""
+    scaled = value.scaleb(decimals)
+    if scaled != scaled.to_integral_value():
+        raise ValueError(f"{value} has more than {decimals} decimals")
+    return int(scaled)
+
+
+@ibis.udf.scalar.builtin(name="divide", signature=(("int64", "int64"), "int64"))
+def truncating_divide(numerator: int, denominator: int) -> int:  # type: ignore[empty-body]
+    """Whole-number division, cut towards zero. Ibis ``//`` would go through doubles and be off by units at 10^17."""
+
+
+def round_half_away(numerator: ir.IntegerValue, denominator: ir.IntegerValue | int) -> ir.IntegerValue:
+    """numerator / denominator, rounded to a whole number; a half goes away from zero.
+
+    So 2.5 becomes 3 and -2.5 becomes -3: a credit is the mirror image of the charge it reverses.
+    ``denominator`` is positive. Null in, null out.
+    """
+    half = truncating_divide(denominator, 2) if not isinstance(denominator, int) else denominator // 2
+    shifted = ibis.ifelse(numerator < 0, numerator - half, numerator + half)
+    return truncating_divide(shifted, denominator)  # type: ignore[no-any-return]
+
+
+def round_half_away_int(numerator: int, denominator: int) -> int:
+    """``round_half_away`` for Python whole numbers."""
+    quotient = (abs(numerator) + denominator // 2) // denominator
+    return quotient if numerator >= 0 else -quotient

@@ -1,0 +1,134 @@
+"""The contract of a table: its columns, types, units, keys and ranges, declared once with pandera.
+
+Belongs here: how a contract is declared and how rows that break it are found.
+Does not belong here: the contracts themselves (``tables``), cross-table rules (``checks``).
+
+One declaration serves four readers: the store casts to it, the checks test it, Dagster shows it, ``billing.duckdb`` comments
+from it. Rows that break it are found in one pass over the table and with their key, which pandera's own report lacks
+(it pulls every failing value into memory); a test holds that both give the same verdict.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from operator import or_
+from typing import Any
+
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+import pandera.ibis as pa
+
+from rate_tables.exact import scale_of
+
+
+def column(
+    dtype: Any,
+    meaning: str,
+    unit: str = "",
+    *,
+    nullable: bool = False,
+    ge: int | None = None,
+    le: int | None = None,
+    isin: list[str] | None = None,
+    not_empty: bool = False,
+) -> pa.Column:
+    """A column of a contract: type, meaning, unit, and what its values may be."""
+    checks = []
+    if ge is not None:
+        checks.append(pa.Check.ge(ge))
+    if le is not None:
+        checks.append(pa.Check.le(le))
+    if isin is not None:
+        checks.append(pa.Check.isin(isin))
+    if not_empty:
+        checks.append(pa.Check.ne(""))
+    return pa.Column(dt.dtype(dtype), checks, nullable=nullable, description=meaning, metadata={"unit": unit})
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a table promises. ``row`` completes "one row per"."""
+
+    name: str
+    row: str
+    key: tuple[str, ...]
+    columns: dict[str, pa.Column]
+
+    @cached_property
+    def pandera(self) -> pa.DataFrameSchema:
+        """The contract as pandera holds it."""
+        return pa.DataFrameSchema(self.columns, unique=list(self.key), strict=True, ordered=True, name=self.name)
+
+    @cached_property
+    def schema(self) -> ibis.Schema:
+        """Column types in declared order."""
+        return ibis.schema({name: col.dtype.type for name, col in self.columns.items()})
+
+    def conform(self, table: ir.Table) -> ir.Table:
+        """``table`` with exactly the declared columns, order and types. KeyError names what it lacks."""
+        missing = [name for name in self.columns if name not in table.columns]
+        if missing:
+            raise KeyError(f"table {self.name} lacks the columns {', '.join(missing)}")
+        return table.select(**{name: table[name].cast(dtype) for name, dtype in self.schema.items()})
+
+    def empty(self) -> ir.Table:
+        """The table without rows."""
+        return ibis.memtable([], schema=self.schema)
+
+    def described(self, column_name: str) -> str:
+        """Meaning and unit of a column, for a person."""
+        col = self.columns[column_name]
+        unit = (col.metadata or {}).get("unit", "")
+        return f"{col.description} [{unit}]" if unit else str(col.description)
+
+
+def _holds(value: ir.Column, check: pa.Check) -> ir.BooleanValue:
+    limits = check.statistics or {}
+    match check.name:
+        case "greater_than_or_equal_to":
+            return value >= limits["min_value"]  # type: ignore[no-any-return]
+        case "less_than_or_equal_to":
+            return value <= limits["max_value"]  # type: ignore[no-any-return]
+        case "isin":
+            return value.isin(list(limits["allowed_values"]))  # type: ignore[no-any-return]
+        case "not_equal_to":
+            return value != limits["value"]  # type: ignore[no-any-return]
+        case _:
+            raise NotImplementedError(f"the contract has no one-pass form of the check {check.name}")
+
+
+def _broken_rules(contract: Contract, table: ir.Table) -> dict[str, ir.BooleanValue]:
+    """Rule in words -> which rows break it."""
+    rules: dict[str, ir.BooleanValue] = {}
+    for name, col in contract.columns.items():
+        if not col.nullable:
+            rules[f"{name} is missing"] = table[name].isnull()
+        for check in col.checks:
+            rules[f"{name}: not {check.error}"] = table[name].notnull() & ~_holds(table[name], check)
+    return rules
+
+
+def violations(contract: Contract, table: ir.Table) -> ir.Table:
+    """Rows of ``table`` that break the contract: its columns and ``broken_rule``, one row per row and rule kind.
+
+    A row that breaks several column rules stands once, with all of them; one whose key is repeated stands once more.
+    """
+    rules = _broken_rules(contract, table)
+    words = ibis.array(
+        [ibis.ifelse(broken, ibis.literal(rule), ibis.null("string")) for rule, broken in rules.items()]
+    ).filter(lambda rule: rule.notnull())
+    by_column = table.filter(reduce(or_, rules.values())).mutate(broken_rule=words.join("; "))
+    repeated = (
+        table.group_by(list(contract.key)).agg(times=ibis._.count()).filter(ibis._.times > 1).drop("times")
+    )
+    by_key = table.semi_join(repeated, list(contract.key)).mutate(
+        broken_rule=ibis.literal(f"the key ({', '.join(contract.key)}) stands more than once")
+    )
+    return by_column.union(by_key)
+
+
+def published_name(column_name: str) -> str:
+    """The column's name in ``billing.duckdb``: without the ending that names a whole-number unit."""
+    return scale_of(column_name)[0]

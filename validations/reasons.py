@@ -1,0 +1,45 @@
+"""Why a row of a file is not a row of consumption.
+
+Belongs here: reason codes, their kind, and the sentence that can be sent to the district.
+Does not belong here: finding them (the readers and ``assets.consumption`` do).
+
+Kinds: ``refused`` (cannot be used as it stands), ``duplicate`` (the same row was already taken), ``set_aside`` (right as it
+is, but no consumption: the first reading of a meter, an empty month). Every record of a file is consumption or one of these.
+"""
+
+from __future__ import annotations
+
+REASONS: dict[str, tuple[str, str]] = {
+    "file_unreadable": ("refused", "the file could not be read in the layout that the registry announces"),
+    "field_count": ("refused", "the line has another number of fields than the header"),
+    "record_length": ("refused", "the line has another length than the layout announces"),
+    "stray_quote": ("refused", "a quotation mark is opened and not closed, or stands inside a field"),
+    "control_character": ("refused", "a field holds a control character"),
+    "account_missing": ("refused", "the account number is empty"),
+    "account_is_formula": ("refused", "the account number begins like a spreadsheet formula"),
+    "field_too_long": ("refused", "a field is longer than 200 characters"),
+    "date_unreadable": ("refused", "a date is missing, does not exist, or is not written in the announced format"),
+    "period_backward": ("refused", "the period ends before it starts, or on the same day"),
+    "period_too_long": ("refused", "the period is longer than 400 days"),
+    "period_in_the_future": ("refused", "the period ends after the billing year's effective date"),
+    "volume_missing": ("refused", "the volume is empty"),
+    "volume_unreadable": ("refused", "the volume is not a number in the announced notation"),
+    "volume_too_precise": ("refused", "the volume has more than three decimals"),
+    "volume_out_of_range": ("refused", "the volume is beyond anything a meter can register (10,000,000 units)"),
+    "volume_negative": ("refused", "the volume is below zero and this district's entry does not allow credits"),
+    "read_type_unknown": ("refused", "the read type is not in the district's entry"),
+    "reading_backward": ("refused", "the register went back and it is not a rollover"),
+    "same_period_other_values": ("refused", "the meter and period stand again with another volume; both are refused"),
+    "exact_duplicate": ("duplicate", "the same row was delivered before, equal in every field"),
+    "opening_reading": ("set_aside", "the first reading of the meter: it opens the first period and has no use"),
+    "empty_month": ("set_aside", "the month is empty: the account had no service in it, or no figure was sent"),
+    "value_unreadable": ("refused", "a value is missing or not of the kind its column holds"),
+    "key_repeated": ("refused", "the row's key stands more than once"),
+}
+
+REFUSED, DUPLICATE, SET_ASIDE = "refused", "duplicate", "set_aside"
+
+
+def codes_of(kind: str) -> list[str]:
+    """Reason codes of one kind."""
+    return [code for code, (its_kind, _) in REASONS.items() if its_kind == kind]

@@ -1,0 +1,410 @@
+"""The contract of every table, in the order of the data's way.
+
+Belongs here: column names, types, meanings, units, keys, ranges.
+Does not belong here: how a table is made (``assets``), rules across tables (``checks``).
+
+Whole numbers carry their unit in the name (``_thousandths`` of a volume unit, ``_cents``, ``_millionths``) and are published
+without it as decimals. Every ``*_end`` date is the first day that is no longer included, so days = end - start.
+"""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from rate_tables.schedule import (
+    MONTHS_PER_BILL,
+    CustomerClass,
+    Purpose,
+    VolumeSource,
+)
+from rate_tables.volume_units import SIZE_8NL
+from validations.contract import Contract, column
+from validations.district import ReadType
+from validations.reasons import REASONS
+
+UNITS = list(SIZE_8NL)
+CLASSES = list(get_args(CustomerClass))
+PURPOSES = list(get_args(Purpose))
+VOLUME_SOURCES = list(get_args(VolumeSource))
+FREQUENCIES = list(MONTHS_PER_BILL)
+READ_TYPES = list(get_args(ReadType))
+STATUSES = ["active", "suspended", "closed"]
+SEVERITIES = ["info", "review", "must_decide"]
+DELIVERY_STATUSES = ["current", "superseded", "same_content", "withdrawn", "not_received", "unreadable"]
+DERIVATIONS = [
+    "computed", "adjusted", "default", "prior_year", "carried_forward", "held", "excluded",
+]  # fmt: skip
+
+SEVERAL_DISTRICTS = "several_districts"
+NO_DISTRICT = "no_district"
+CIS = "cis_extract"
+
+_district = column("string", "District (id in the registry)", not_empty=True)
+_service = column("string", "Sewer service (the CIS's id)", not_empty=True)
+_slice = column(
+    "string", "Slice of the store: the district that measures the service, or several_districts or no_district"
+)
+_account = column("string", "Account number as the district writes it", not_empty=True)
+_meter = column("string", "Meter id as the district writes it; empty where the layout has none")
+_file = column("string", "Delivered file")
+_row = column("int64", "Line or sheet row in that file, the first being 1", ge=0)
+_volume_unit = column("string", "Unit of the volumes in this row", isin=UNITS)
+
+DELIVERIES = Contract(
+    "deliveries",
+    "file of a district and year, and one for a district that sent none",
+    ("district_id", "source_file", "content_hash"),
+    {
+        "district_id": _district,
+        "source_file": column("string", "File name in the delivery; empty if nothing was received"),
+        "content_hash": column("string", "SHA-256 of the content; the file is kept unchanged under it"),
+        "bytes": column("int64", "Size", "bytes", ge=0),
+        "version": column("int64", "Count of different contents delivered under this name", ge=0),
+        "received_on": column("date", "Day on which this content was first seen", nullable=True),
+        "status": column("string", "What became of the file", isin=DELIVERY_STATUSES),
+        "message": column("string", "In words"),
+    },
+)
+
+DELIVERY_TOTALS = Contract(
+    "delivery_totals",
+    "file that was read",
+    ("district_id", "source_file"),
+    {
+        "district_id": _district,
+        "source_file": _file,
+        "content_hash": column("string", "SHA-256 of the content"),
+        "rows_in_file": column("int64", "Lines or sheet rows in the file", "rows", ge=0),
+        "rows_of_layout": column("int64", "Header, title, blank, total and trailer rows", "rows", ge=0),
+        "records": column("int64", "Records: rows of data, or cells where months are columns", "records", ge=0),
+        "delivered_quantity_thousandths": column(
+            "int64", "Sum of volumes or readings as far as they are numbers, as delivered", "thousandths"
+        ),
+        "control_records": column("int64", "Record count that the file states of itself", "records", nullable=True),
+        "control_quantity_thousandths": column(
+            "int64", "Total that the file states of itself", "thousandths", nullable=True
+        ),
+        "unreadable": column("boolean", "The file could not be read at all"),
+        "message": column("string", "Why it could not be read, or empty"),
+    },
+)
+
+CONSUMPTION = Contract(
+    "consumption",
+    "meter and service period",
+    ("district_id", "source_file", "source_row", "source_column"),
+    {
+        "district_id": _district,
+        "district_account": _account,
+        "meter_id": _meter,
+        "period_start": column("date", "First day of the period: the day of the opening read"),
+        "period_end": column("date", "Day of the closing read, the first day that is not in the period"),
+        "days": column("int64", "period_end - period_start", "days", ge=1, le=400),
+        "registered_volume_thousandths": column("int64", "What the meter registered", "thousandths of volume_unit"),
+        "billed_volume_thousandths": column("int64", "What the district billed", "thousandths of volume_unit"),
+        "volume_unit": _volume_unit,
+        "read_type": column("string", "How the closing read came about", isin=READ_TYPES),
+        "is_rollover": column("boolean", "The register went round in this period; the volume allows for it"),
+        "delivered_quantity_thousandths": column(
+            "int64", "The volume or reading that stands in the file", "thousandths"
+        ),
+        "source_file": _file,
+        "source_row": _row,
+        "source_column": column("string", "Column of a month, where months are columns; else empty"),
+    },
+)
+
+REJECTED_ROWS = Contract(
+    "rejected_rows",
+    "record that is not consumption: refused, duplicate or set aside",
+    ("district_id", "source_file", "source_row", "source_column"),
+    {
+        "district_id": column("string", "District, or cis_extract", not_empty=True),
+        "source_file": _file,
+        "source_row": _row,
+        "source_column": column("string", "Column of a month, where months are columns; else empty"),
+        "raw_text": column("string", "The row as it stands in the file (at most 4,000 characters)"),
+        "reason_code": column("string", "Why", isin=list(REASONS)),
+        "reason_kind": column("string", "refused, duplicate or set_aside", isin=["refused", "duplicate", "set_aside"]),
+        "message": column("string", "The reason in words that can be sent back"),
+        "delivered_quantity_thousandths": column(
+            "int64", "The volume or reading, as far as it is a number", "thousandths", nullable=True
+        ),
+    },
+)
+
+SEWER_SERVICES = Contract(
+    "sewer_services",
+    "sewer service",
+    ("service_id",),
+    {
+        "service_id": _service,
+        "account_id": column("string", "Sewer account (the CIS's id)", not_empty=True),
+        "premise_id": column("string", "Premise", not_empty=True),
+        "customer_class": column("string", "Customer class", isin=CLASSES),
+        "dwelling_units": column("int64", "Dwelling units", "units", ge=0),
+        "edu_thousandths": column("int64", "Equivalent dwelling units", "thousandths of an EDU", ge=0),
+        "esu_thousandths": column("int64", "Equivalent service units (impervious area)", "thousandths of an ESU", ge=0),
+        "jurisdiction": column("string", "City or unincorporated area", not_empty=True),
+        "billing_agency": column("string", "Who sends the bill", not_empty=True),
+        "billing_frequency": column("string", "How often a bill is sent", isin=FREQUENCIES),
+        "status": column("string", "Status of the service", isin=STATUSES),
+        "service_start": column("date", "First day of service"),
+        "service_end": column("date", "First day without service; empty while it goes on", nullable=True),
+        "occupant_since": column("date", "Since when the present occupant is there; empty before the first", nullable=True),
+        "volume_source": column("string", "Where the volume comes from", isin=VOLUME_SOURCES),
+        "slice_id": _slice,
+    },
+)
+
+METER_LINKS = Contract(
+    "meter_links",
+    "meter, service and time during which the meter serves it",
+    ("service_id", "district_id", "district_account", "meter_id", "purpose", "link_start"),
+    {
+        "service_id": _service,
+        "district_id": _district,
+        "district_account": _account,
+        "meter_id": column("string", "Meter; empty means every meter of the account"),
+        "purpose": column("string", "What the meter's water is for", isin=PURPOSES),
+        "share_millionths": column("int64", "Part of the meter that serves the service", "millionths", ge=1, le=1_000_000),
+        "link_start": column("date", "First day of the link"),
+        "link_end": column("date", "First day after the link; empty while it goes on", nullable=True),
+        "slice_id": _slice,
+    },
+)
+
+NON_SEWER_ACCOUNTS = Contract(
+    "non_sewer_accounts",
+    "district account that is known to have no sewer",
+    ("district_id", "district_account"),
+    {
+        "district_id": _district,
+        "district_account": _account,
+        "reason": column("string", "Why it has none: septic, outside the boundary, irrigation only"),
+    },
+)
+
+CURRENT_AVERAGES = Contract(
+    "current_averages",
+    "sewer service that the CIS bills from an average now",
+    ("service_id",),
+    {
+        "service_id": _service,
+        "winter_average_thousandths": column("int64", "Winter average billed now, per month", "thousandths of CCF", ge=0),
+        "volume_unit": column("string", "Unit of the average", isin=UNITS),
+        "effective_date": column("date", "Since when"),
+    },
+)
+
+EXTRACT_CHANGES = Contract(
+    "extract_changes",
+    "service and field that changed since last year's CIS extract",
+    ("service_id", "change"),
+    {
+        "service_id": _service,
+        "change": column("string", "What changed", isin=[
+            "new", "gone", "closed", "occupant", "customer_class", "edu", "meter_links",
+        ]),
+        "last_year": column("string", "Value in last year's extract; empty for a new service"),
+        "this_year": column("string", "Value in this year's extract; empty for one that is gone"),
+    },
+)  # fmt: skip
+
+SERVICE_CONSUMPTION = Contract(
+    "service_consumption",
+    "meter and link under which its consumption serves a sewer service (a map; the rows of consumption stay where they are)",
+    ("service_id", "district_id", "district_account", "meter_id", "purpose", "link_start"),
+    {
+        "service_id": _service,
+        "district_id": _district,
+        "district_account": _account,
+        "meter_id": _meter,
+        "purpose": column("string", "What the meter's water is for", isin=PURPOSES),
+        "link_start": column("date", "First day of the link"),
+        "link_end": column("date", "First day after the link (9999-12-31 while it goes on)"),
+        "share_from_millionths": column("int64", "Where this service's share of the meter begins", "millionths", ge=0),
+        "share_to_millionths": column("int64", "Where it ends; shares of one meter follow each other", "millionths", ge=1),
+    },
+)
+
+UNMATCHED = Contract(
+    "unmatched",
+    "district account without a sewer service, or sewer service whose linked account was not delivered",
+    ("district_id", "district_account", "meter_id", "service_id"),
+    {
+        "district_id": _district,
+        "district_account": _account,
+        "meter_id": _meter,
+        "service_id": column("string", "Sewer service that found no consumption; empty for an unmatched account"),
+        "side": column("string", "Which side was left over", isin=["district", "service", "known_non_sewer"]),
+        "billed_volume_thousandths": column("int64", "Volume left over", "thousandths of volume_unit"),
+        "volume_unit": column("string", "Unit of the volume", isin=[*UNITS, ""]),
+        "nearest_account": column("string", "Account or link that differs only in leading zeros or a check digit"),
+        "message": column("string", "In words"),
+    },
+)
+
+ADJUSTMENTS = Contract(
+    "adjustments",
+    "consumption adjustment that staff entered",
+    ("adjustment_id",),
+    {
+        "adjustment_id": column("string", "Id of the entry", not_empty=True),
+        "service_id": _service,
+        "district_id": _district,
+        "district_account": _account,
+        "meter_id": _meter,
+        "period_start": column("date", "First day of the period that is adjusted"),
+        "period_end": column("date", "First day after it"),
+        "adjusted_volume_thousandths": column("int64", "Volume that counts instead", "thousandths of volume_unit", ge=0),
+        "volume_unit": _volume_unit,
+        "kind": column("string", "Kind of adjustment", not_empty=True),
+        "reason": column("string", "Why", not_empty=True),
+        "document": column("string", "The paper that shows it", not_empty=True),
+        "entered_by": column("string", "Who entered it", not_empty=True),
+        "approved_by": column("string", "Who approved it", not_empty=True),
+    },
+)
+
+ADJUSTED_CONSUMPTION = Contract(
+    "adjusted_consumption",
+    "meter and period whose volume an adjustment changed (differences; every other row counts as billed)",
+    ("district_id", "district_account", "meter_id", "period_start", "period_end"),
+    {
+        "service_id": _service,
+        "district_id": _district,
+        "district_account": _account,
+        "meter_id": _meter,
+        "period_start": column("date", "First day of the period"),
+        "period_end": column("date", "First day after the period"),
+        "registered_volume_thousandths": column("int64", "What the meter registered", "thousandths of volume_unit"),
+        "billed_volume_thousandths": column("int64", "What the district billed", "thousandths of volume_unit"),
+        "adjusted_volume_thousandths": column("int64", "What counts for sewer", "thousandths of volume_unit"),
+        "volume_unit": _volume_unit,
+        "adjustment_id": column("string", "The entry that says so", not_empty=True),
+    },
+)
+
+FINDINGS = Contract(
+    "findings",
+    "service (or district account, or district) and rule",
+    ("finding_id",),
+    {
+        "finding_id": column("string", "Rule and what it is about; stable from run to run", not_empty=True),
+        "district_id": column("string", "District; empty if it concerns none"),
+        "service_id": column("string", "Sewer service; empty if it concerns a district or an account"),
+        "rule_id": column("string", "Rule, dotted", not_empty=True),
+        "severity": column("string", "info, review, or must_decide before release", isin=SEVERITIES),
+        "message": column("string", "What was found, in a sentence", not_empty=True),
+        "evidence": column("string", "The figures it rests on, as JSON"),
+        "remedy": column("string", "What to do", not_empty=True),
+    },
+)
+
+BILLING_BASIS = Contract(
+    "billing_basis",
+    "sewer service",
+    ("service_id",),
+    {
+        "service_id": _service,
+        "account_id": column("string", "Sewer account", not_empty=True),
+        "winter_average_thousandths": column(
+            "int64", "Winter average per month from the effective date; empty if held or excluded",
+            "thousandths of volume_unit", nullable=True, ge=0,
+        ),
+        "prior_average_thousandths": column(
+            "int64", "Winter average that the CIS bills from until then; empty if none",
+            "thousandths of volume_unit", nullable=True, ge=0,
+        ),
+        "volume_unit": column("string", "Unit of both averages", isin=UNITS),
+        "derivation": column("string", "How the average came about", isin=DERIVATIONS),
+        "derivation_note": column("string", "The same in words"),
+        "is_provisional": column("boolean", "True while a district of the service has not delivered"),
+        "window_start": column("date", "First day of the winter window"),
+        "window_end": column("date", "First day after the winter window"),
+        "days_covered": column("int64", "Days of the window with counted consumption", "days", ge=0),
+        "winter_volume_thousandths": column(
+            "int64", "Volume counted in the window, in the unit of the average, rounded for show",
+            "thousandths of volume_unit", nullable=True,
+        ),
+        "periods_counted": column("int64", "Rows of consumption that counted", "rows", ge=0),
+        "periods_estimated": column("int64", "Of these, estimated", "rows", ge=0),
+        "periods_adjusted": column("int64", "Of these, adjusted", "rows", ge=0),
+        "effective_date": column("date", "First day on which the average is billed"),
+        "rule_file": column("string", "Schedule whose averaging rule was used"),
+        "slice_id": _slice,
+    },
+)  # fmt: skip
+
+BILLS = Contract(
+    "bills",
+    "sewer service and schedule period",
+    ("service_id", "period_start"),
+    {
+        "service_id": _service,
+        "account_id": column("string", "Sewer account", not_empty=True),
+        "period_start": column("date", "First day on which these charges hold"),
+        "period_end": column("date", "First day after"),
+        "billing_frequency": column("string", "How often a bill is sent", isin=FREQUENCIES),
+        "amount_cents": column("int64", "Recurring charges of one billing period; empty if held", "cents", nullable=True, ge=0),
+        "status": column("string", "ready, provisional (average carried forward) or held", isin=["ready", "provisional", "held"]),
+        "status_reason": column("string", "Why it is not ready; empty if it is"),
+        "billing_agency": column("string", "Who sends the bill"),
+    },
+)  # fmt: skip
+
+BILL_LINES = Contract(
+    "bill_lines",
+    "charge of a bill",
+    ("service_id", "period_start", "charge_code"),
+    {
+        "service_id": _service,
+        "period_start": column("date", "First day on which the charge holds"),
+        "charge_code": column("string", "Charge", not_empty=True),
+        "quantity_thousandths": column("int64", "Quantity in one billing period", "thousandths of quantity_unit", ge=0),
+        "quantity_unit": column("string", "EDU-months, CCF or ESU-months", not_empty=True),
+        "rate_ten_thousandths": column("int64", "Rate per unit", "ten-thousandths of a dollar", ge=0),
+        "amount_cents": column("int64", "quantity x rate, rounded", "cents", ge=0),
+        "regional_amount_cents": column("int64", "The utility's part", "cents", ge=0),
+        "local_amount_cents": column("int64", "The jurisdiction's part; both add to the amount", "cents", ge=0),
+        "schedule_file": column("string", "Schedule that the rate stands in", not_empty=True),
+    },
+)
+
+RATE_SCHEDULE = Contract(
+    "rate_schedule",
+    "setting, rate or share of the year's schedule",
+    ("schedule_file", "item"),
+    {
+        "schedule_file": column("string", "The schedule's file", not_empty=True),
+        "item": column("string", "Which setting, charge or share", not_empty=True),
+        "value": column("string", "As it stands in the file"),
+        "source": column("string", "Where it comes from"),
+        "used_for": column("string", "averaging or charges", isin=["averaging", "charges"]),
+        "effective_date": column("date", "Since when the schedule holds"),
+    },
+)
+
+RECONCILIATION = Contract(
+    "reconciliation",
+    "identity that must hold, per district file or for the year",
+    ("identity", "district_id", "source_file"),
+    {
+        "identity": column("string", "What is counted on both sides", not_empty=True),
+        "district_id": column("string", "District; empty for the year as a whole"),
+        "source_file": column("string", "File; empty if it concerns none"),
+        "left_side": column("string", "What the left figure is"),
+        "left_thousandths": column("int64", "Left figure", "thousandths"),
+        "right_side": column("string", "What the right figure is"),
+        "right_thousandths": column("int64", "Right figure", "thousandths"),
+        "difference_thousandths": column("int64", "Left less right; 0 if the identity holds", "thousandths"),
+    },
+)
+
+PUBLISHED = [
+    DELIVERIES, DELIVERY_TOTALS, CONSUMPTION, REJECTED_ROWS, SEWER_SERVICES, METER_LINKS, NON_SEWER_ACCOUNTS,
+    CURRENT_AVERAGES, EXTRACT_CHANGES, SERVICE_CONSUMPTION, UNMATCHED, ADJUSTMENTS, ADJUSTED_CONSUMPTION, FINDINGS,
+    BILLING_BASIS, BILLS, BILL_LINES, RATE_SCHEDULE, RECONCILIATION,
+]  # fmt: skip
+"""Every table of ``billing.duckdb``."""

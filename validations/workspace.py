@@ -1,0 +1,154 @@
+"""A workspace: the folder of one utility, and where things lie in it.
+
+Belongs here: the shape of ``workspace.yaml``, the paths below the folder, the billing year.
+Does not belong here: what is in the files (``district``, ``tables``), reading or writing them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from rate_tables.config_file import ConfigError, Strict, load_config
+from rate_tables.schedule import (
+    SHIPPED,
+    LoadedSchedule,
+    averaging_rule_for,
+    load_schedules,
+    schedule_in_force,
+    window,
+)
+from validations.district import District
+
+WORKSPACE_VARIABLE = "ANNUAL_BILLING_WORKSPACE"
+SAMPLE = Path(__file__).parent.parent / "data" / "sample"
+
+BillingYear = Annotated[int, Field(ge=1990, le=2100)]
+
+
+class WorkspaceFile(Strict):
+    """``workspace.yaml``: the utility, its billing years, and who may approve."""
+
+    name: str
+    rate_tables: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    billing_years: Annotated[tuple[BillingYear, ...], Field(min_length=1)]
+    effective_month_day: Annotated[str, Field(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")] = "07-01"
+    may_approve: tuple[str, ...] = ()
+    owner: str = "billing"
+
+
+@dataclass(frozen=True)
+class Year:
+    """One annual update: billing year Y takes effect in Y and averages the winter before."""
+
+    billing_year: int
+    effective: dt.date
+    window_start: dt.date
+    window_end: dt.date
+    averaging: LoadedSchedule
+    rates: LoadedSchedule | None
+
+    @property
+    def title(self) -> str:
+        """For people: ``2026 (FY2026-27)``."""
+        return f"{self.billing_year} (FY{self.billing_year}-{(self.billing_year + 1) % 100:02d})"
+
+
+class Workspace:
+    """A loaded workspace folder. ConfigError if anything a person wrote in it is wrong."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        if not self.folder.is_dir():
+            raise ConfigError(f"{folder}: the workspace folder does not exist; name one that holds a workspace.yaml.")
+        self.file = load_config(WorkspaceFile, self.folder / "workspace.yaml", "workspace.yaml")
+
+    @staticmethod
+    def chosen(folder: Path | None = None) -> Workspace:
+        """The workspace named by the caller, else by ``ANNUAL_BILLING_WORKSPACE``, else the sample."""
+        return Workspace(folder or Path(os.environ.get(WORKSPACE_VARIABLE) or SAMPLE))
+
+    @cached_property
+    def districts(self) -> dict[str, District]:
+        """The district registry, by district id, in order of id."""
+        found: dict[str, District] = {}
+        for path in sorted((self.folder / "districts").glob("*.yaml")):
+            shown = f"districts/{path.name}"
+            entry = load_config(District, path, shown)
+            if entry.district != path.stem:
+                raise ConfigError(
+                    f"{shown}: key district: {entry.district!r} contradicts the file's name; it must be {path.stem!r}."
+                )
+            found[entry.district] = entry
+        if not found:
+            raise ConfigError("districts/: no district is registered; one YAML file per district is required.")
+        return found
+
+    @cached_property
+    def schedules(self) -> list[LoadedSchedule]:
+        """The utility's schedules: the workspace's own folder of that name, else the one that ships."""
+        own = self.folder / "rate_tables" / self.file.rate_tables
+        folder = own if own.is_dir() else SHIPPED / self.file.rate_tables
+        if not folder.is_dir():
+            shipped = sorted(p.name for p in SHIPPED.iterdir() if any(p.glob("*.yaml")))
+            raise ConfigError(
+                f"workspace.yaml: key rate_tables: {self.file.rate_tables!r} is not allowed; allowed: a folder below "
+                f"the workspace's rate_tables/, or one that ships: {', '.join(shipped)}."
+            )
+        return load_schedules(folder)
+
+    def year(self, billing_year: int) -> Year:
+        """The annual update of ``billing_year``. ConfigError if the workspace does not have it."""
+        if billing_year not in self.file.billing_years:
+            allowed = ", ".join(str(y) for y in self.file.billing_years)
+            raise ConfigError(f"workspace.yaml: key billing_years: {billing_year} is not listed; allowed: {allowed}.")
+        month, day = (int(part) for part in self.file.effective_month_day.split("-"))
+        effective = dt.date(billing_year, month, day)
+        averaging = averaging_rule_for(self.schedules, effective)
+        if averaging is None:
+            raise ConfigError(f"rate_tables/{self.file.rate_tables}: no adopted schedule; one is required.")
+        start, end = window(averaging.schedule.averaging, billing_year)
+        return Year(billing_year, effective, start, end, averaging, schedule_in_force(self.schedules, effective))
+
+    def deliveries(self, billing_year: int, district: District) -> str:
+        """Where the district's files for the year are: the entry's location, or the workspace's own folder."""
+        if district.location is None:
+            return str(self.folder / "deliveries" / str(billing_year) / district.district)
+        return district.location.format(year=billing_year, district=district.district)
+
+    def cis_extract(self, billing_year: int) -> Path:
+        return self.folder / "cis_extract" / str(billing_year)
+
+    def adjustments(self, billing_year: int) -> Path:
+        return self.folder / "adjustments" / f"{billing_year}.csv"
+
+    @property
+    def work(self) -> Path:
+        return self.folder / "work"
+
+    @property
+    def store(self) -> Path:
+        return self.work / "store"
+
+    @property
+    def archive(self) -> Path:
+        """Every delivered file ever seen, under the hash of its content; never changed, never removed."""
+        return self.work / "archive"
+
+    @property
+    def database(self) -> Path:
+        return self.work / "billing.duckdb"
+
+    @property
+    def bill_files(self) -> Path:
+        return self.work / "bill_files"
+
+    @property
+    def dagster_home(self) -> Path:
+        return self.work / "dagster_home"
