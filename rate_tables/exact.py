@@ -13,8 +13,11 @@ the result is narrowed where the table is cast to its declared schema, loudly if
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
 DECIMALS_OF_SUFFIX = {
@@ -40,6 +43,15 @@ def whole(value: Decimal, decimals: int) -> int:
     if scaled != scaled.to_integral_value():
         raise ValueError(f"{value} has more than {decimals} decimals")
     return int(scaled)
+
+
+def stored_as(value: ir.Value, dtype: Any) -> Any:
+    """``value`` cast to ``dtype`` by the engine, even where Ibis believes that it has this type already.
+
+    ``Value.cast()`` leaves such a cast out; but a sum that Ibis calls int64 is 128 bits wide in DuckDB (Parquet would hold it
+    as a double), and a date plus an interval that Ibis calls a date is a timestamp.
+    """
+    return ops.Cast(value, to=dt.dtype(dtype)).to_expr()
 
 
 @ibis.udf.scalar.builtin(name="divide", signature=(("int64", "int64"), "int64"))

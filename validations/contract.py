@@ -20,7 +20,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pandera.ibis as pa
 
-from rate_tables.exact import scale_of
+from rate_tables.exact import scale_of, stored_as
 
 
 def column(
@@ -47,7 +47,7 @@ def column(
     return pa.Column(dt.dtype(dtype), checks, nullable=nullable, description=meaning, metadata={"unit": unit})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Contract:
     """What a table promises. ``row`` completes "one row per"."""
 
@@ -71,7 +71,7 @@ class Contract:
         missing = [name for name in self.columns if name not in table.columns]
         if missing:
             raise KeyError(f"table {self.name} lacks the columns {', '.join(missing)}")
-        return table.select(**{name: table[name].cast(dtype) for name, dtype in self.schema.items()})
+        return table.select(**{name: stored_as(table[name], dtype) for name, dtype in self.schema.items()})
 
     def empty(self) -> ir.Table:
         """The table without rows."""
@@ -99,7 +99,7 @@ def _holds(value: ir.Column, check: pa.Check) -> ir.BooleanValue:
             raise NotImplementedError(f"the contract has no one-pass form of the check {check.name}")
 
 
-def _broken_rules(contract: Contract, table: ir.Table) -> dict[str, ir.BooleanValue]:
+def broken_rules(contract: Contract, table: ir.Table) -> dict[str, ir.BooleanValue]:
     """Rule in words -> which rows break it."""
     rules: dict[str, ir.BooleanValue] = {}
     for name, col in contract.columns.items():
@@ -115,7 +115,7 @@ def violations(contract: Contract, table: ir.Table) -> ir.Table:
 
     A row that breaks several column rules stands once, with all of them; one whose key is repeated stands once more.
     """
-    rules = _broken_rules(contract, table)
+    rules = broken_rules(contract, table)
     words = ibis.array(
         [ibis.ifelse(broken, ibis.literal(rule), ibis.null("string")) for rule, broken in rules.items()]
     ).filter(lambda rule: rule.notnull())

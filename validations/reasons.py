@@ -12,6 +12,7 @@ from __future__ import annotations
 REASONS: dict[str, tuple[str, str]] = {
     "file_unreadable": ("refused", "the file could not be read in the layout that the registry announces"),
     "field_count": ("refused", "the line has another number of fields than the header"),
+    "record_kind_unknown": ("refused", "the line begins like no record of the announced layout"),
     "record_length": ("refused", "the line has another length than the layout announces"),
     "stray_quote": ("refused", "a quotation mark is opened and not closed, or stands inside a field"),
     "control_character": ("refused", "a field holds a control character"),

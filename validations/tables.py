@@ -38,6 +38,7 @@ DERIVATIONS = [
 SEVERAL_DISTRICTS = "several_districts"
 NO_DISTRICT = "no_district"
 CIS = "cis_extract"
+ADJUSTMENT_SHEET = "adjustments"
 
 _district = column("string", "District (id in the registry)", not_empty=True)
 _service = column("string", "Sewer service (the CIS's id)", not_empty=True)
@@ -114,12 +115,29 @@ CONSUMPTION = Contract(
     },
 )
 
+METERS = Contract(
+    "meters",
+    "meter that a district delivered (an account where the layout has no meter ids)",
+    ("district_id", "district_account", "meter_id"),
+    {
+        "district_id": _district,
+        "district_account": _account,
+        "meter_id": _meter,
+        "periods": column("int64", "Service periods delivered", "rows", ge=1),
+        "first_day": column("date", "First day of the first period"),
+        "last_day": column("date", "First day after the last period"),
+        "billed_volume_thousandths": column("int64", "Volume billed in these periods", "thousandths of volume_unit"),
+        "volume_unit": _volume_unit,
+        "rollovers": column("int64", "Periods in which the register went round", "rows", ge=0),
+    },
+)
+
 REJECTED_ROWS = Contract(
     "rejected_rows",
     "record that is not consumption: refused, duplicate or set aside",
     ("district_id", "source_file", "source_row", "source_column"),
     {
-        "district_id": column("string", "District, or cis_extract", not_empty=True),
+        "district_id": column("string", "District, or cis_extract, or adjustments", not_empty=True),
         "source_file": _file,
         "source_row": _row,
         "source_column": column("string", "Column of a month, where months are columns; else empty"),
@@ -168,11 +186,15 @@ METER_LINKS = Contract(
         "meter_id": column("string", "Meter; empty means every meter of the account"),
         "purpose": column("string", "What the meter's water is for", isin=PURPOSES),
         "share_millionths": column("int64", "Part of the meter that serves the service", "millionths", ge=1, le=1_000_000),
+        "share_from_millionths": column(
+            "int64", "Where the share begins: shares of one meter follow each other, so that parts add to the whole",
+            "millionths", ge=0,
+        ),
         "link_start": column("date", "First day of the link"),
         "link_end": column("date", "First day after the link; empty while it goes on", nullable=True),
         "slice_id": _slice,
     },
-)
+)  # fmt: skip
 
 NON_SEWER_ACCOUNTS = Contract(
     "non_sewer_accounts",
@@ -386,6 +408,21 @@ RATE_SCHEDULE = Contract(
     },
 )
 
+BILL_FILES = Contract(
+    "bill_files",
+    "file made for a billing agency",
+    ("billing_agency",),
+    {
+        "billing_agency": column("string", "Who sends the bills", not_empty=True),
+        "file": column("string", "File below the workspace's bill_files folder"),
+        "content_hash": column("string", "SHA-256 of the file"),
+        "records": column("int64", "Detail records", "records", ge=0),
+        "winter_average_thousandths": column("int64", "Sum of the averages in it", "thousandths of CCF", ge=0),
+        "amount_cents": column("int64", "Sum of the amounts of one billing period", "cents", ge=0),
+        "approval": column("string", "Whether a person has approved it", isin=["not approved"]),
+    },
+)
+
 RECONCILIATION = Contract(
     "reconciliation",
     "identity that must hold, per district file or for the year",
@@ -403,8 +440,8 @@ RECONCILIATION = Contract(
 )
 
 PUBLISHED = [
-    DELIVERIES, DELIVERY_TOTALS, CONSUMPTION, REJECTED_ROWS, SEWER_SERVICES, METER_LINKS, NON_SEWER_ACCOUNTS,
+    DELIVERIES, DELIVERY_TOTALS, CONSUMPTION, METERS, REJECTED_ROWS, SEWER_SERVICES, METER_LINKS, NON_SEWER_ACCOUNTS,
     CURRENT_AVERAGES, EXTRACT_CHANGES, SERVICE_CONSUMPTION, UNMATCHED, ADJUSTMENTS, ADJUSTED_CONSUMPTION, FINDINGS,
-    BILLING_BASIS, BILLS, BILL_LINES, RATE_SCHEDULE, RECONCILIATION,
+    BILLING_BASIS, BILLS, BILL_LINES, RATE_SCHEDULE, BILL_FILES, RECONCILIATION,
 ]  # fmt: skip
 """Every table of ``billing.duckdb``."""

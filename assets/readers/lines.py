@@ -1,0 +1,68 @@
+"""Text files as numbered lines.
+
+Belongs here: decoding and numbering lines. Does not belong here: splitting a line into fields.
+
+A file is read as one text column and its lines are numbered as they come, blank ones too; so one damaged line costs only
+itself, and a row number is the number an editor shows. (A typed CSV read lets one stray quote swallow the rest of the file.)
+"""
+
+from __future__ import annotations
+
+import codecs
+import uuid
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import ibis
+import ibis.expr.types as ir
+
+from assets.readers.sheet import UnreadableFile
+
+NEVER_IN_TEXT = "\x01\x1e\x02\x1f"
+"""A separator that no district's text holds, so that a line stays whole."""
+
+_CHUNK_BYTES = 1 << 20
+
+
+def _as_utf8(path: Path, encoding: str, scratch: Path) -> Path:
+    """``path`` itself if it is UTF-8 already, else a copy in UTF-8 in ``scratch``."""
+    if encoding == "utf-8":
+        return path
+    scratch.mkdir(parents=True, exist_ok=True)
+    copy = scratch / f"{uuid.uuid4().hex}.txt"
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        with path.open("rb") as source, copy.open("w", encoding="utf-8", newline="") as target:
+            while chunk := source.read(_CHUNK_BYTES):
+                target.write(decoder.decode(chunk))
+            target.write(decoder.decode(b"", final=True))
+    except UnicodeDecodeError as error:
+        copy.unlink(missing_ok=True)
+        raise UnreadableFile(f"the file is not text in the announced encoding {encoding} ({error.reason})") from None
+    return copy
+
+
+def read_lines(con: Any, path: Path, encoding: str, scratch: Path) -> ir.Table:
+    """One row per line of the file: source_row (from 1), raw_text (empty for a blank line).
+
+    The lines are read once, into a temporary table. UnreadableFile if the file is not text in ``encoding``.
+    """
+    text = _as_utf8(path, encoding, scratch)
+    try:
+        lines = con.read_csv(
+            str(text), columns={"raw_text": "VARCHAR"}, delim=NEVER_IN_TEXT, quote="", escape="", header=False,
+            auto_detect=False, strict_mode=False, max_line_size=2_000_000,
+        )  # fmt: skip
+        numbered = lines.select(source_row=ibis.row_number() + 1, raw_text=lines.raw_text.fill_null(""))
+        return con.create_table(f"lines_{uuid.uuid4().hex}", numbered, temp=True)
+    except duckdb.Error as error:
+        what = str(error).lower()
+        if "utf-8" in what or "unicode" in what:
+            raise UnreadableFile(f"the file is not text in the announced encoding {encoding}") from None
+        if "line size" in what or "maximum_line_size" in what or "max_line_size" in what:
+            raise UnreadableFile("a line is longer than 2,000,000 characters; is this the announced layout?") from None
+        raise UnreadableFile("the file cannot be read as lines of text; is this the announced layout?") from None
+    finally:
+        if text != path:
+            text.unlink(missing_ok=True)

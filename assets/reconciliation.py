@@ -1,0 +1,31 @@
+"""Reconciliation: what must be equal from the delivered files to the bills, with both figures side by side.
+
+Belongs here: giving the identities their tables.
+Does not belong here: the identities (``validations.identities``), judging them (``validations.checks``).
+"""
+
+from __future__ import annotations
+
+import ibis
+import ibis.expr.types as ir
+
+from assets.stage import stage
+from validations.identities import identities_of_files, identities_of_year
+from validations.tables import RECONCILIATION
+
+
+@stage(RECONCILIATION, "release")
+def reconciliation(
+    delivery_totals: ir.Table,
+    consumption: ir.Table,
+    rejected_rows: ir.Table,
+    sewer_services: ir.Table,
+    billing_basis: ir.Table,
+    bills: ir.Table,
+    bill_lines: ir.Table,
+) -> ir.Table:
+    """Rows and volume of each delivery, services, bills and shares: both sides of each identity, and the difference."""
+    return ibis.union(
+        *identities_of_files(delivery_totals, consumption, rejected_rows),
+        *identities_of_year(sewer_services, billing_basis, bills, bill_lines),
+    )

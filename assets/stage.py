@@ -1,0 +1,230 @@
+"""How a function from tables to a table becomes a stage of the data's way.
+
+Belongs here: the ``stage`` decorator, slices, the version of what a table is made from, the Dagster asset around it.
+Does not belong here: reading and writing (``store``, ``pipelines.io_manager``), any rule of billing.
+
+A stage is written as ``def billing_basis(adjusted_consumption, sewer_services, *, year)``: its positional parameters are
+the tables it is made from, by name. It does no input or output, so a test calls it with small tables. Where a stage is
+made slice by slice, it is called once for each district's slice, and only for those whose inputs have changed.
+"""
+
+import hashlib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import ibis
+import ibis.expr.types as ir
+
+from assets.store import WHOLE, Store, Stored
+from validations import tables
+from validations.contract import Contract
+from validations.workspace import Workspace, Year
+
+ROOT = Path(__file__).parent.parent
+CONTRACTS: dict[str, Contract] = {contract.name: contract for contract in tables.PUBLISHED}
+PER_DISTRICT = {"deliveries", "delivery_totals", "consumption", "meters", "rejected_rows"}
+"""Tables that each district's front door makes, one asset per district."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a run works in: the workspace and the store. Made once per run, under the workspace's lock."""
+
+    workspace: Workspace
+    store: Store
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One slice to be made: the version of all it is made from, and how to make it."""
+
+    version: str
+    make: Callable[[], ir.Table]
+
+
+@dataclass(frozen=True)
+class Making:
+    """A stage's answer: slices that the I/O manager makes and writes where the store does not have that version."""
+
+    contract: Contract
+    year: int
+    slices: dict[str, Slice]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@cache
+def code_version() -> str:
+    """Hash of all code and libraries that a table's content can depend on."""
+    digest = hashlib.sha256(f"duckdb {duckdb.__version__} ibis {ibis.__version__}".encode())
+    for floor in ("rate_tables", "validations", "assets"):
+        for path in sorted((ROOT / floor).rglob("*.py")):
+            digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def version_of(*parts: object) -> str:
+    """Version of something made from ``parts`` by the code as it stands."""
+    return hashlib.sha256("\n".join([code_version(), *map(str, parts)]).encode()).hexdigest()[:32]
+
+
+def year_version(year: Year) -> str:
+    """What of the year's settings a table can depend on."""
+    return version_of(
+        year.billing_year, year.effective, year.averaging.content_hash, year.rates.content_hash if year.rates else "none"
+    )
+
+
+def all_slices(workspace: Workspace) -> tuple[str, ...]:
+    """Slices of a sliced table: one per district, then services of several, then services of none."""
+    return (*workspace.districts, tables.SEVERAL_DISTRICTS, tables.NO_DISTRICT)
+
+
+def column_schema(contract: Contract) -> dg.TableSchema:
+    """The contract as the UI shows it: names, types, meanings with units."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=name,
+                type=str(contract.schema[name]),
+                description=contract.described(name),
+                constraints=dg.TableColumnConstraints(nullable=col.nullable, unique=contract.key == (name,)),
+            )
+            for name, col in contract.columns.items()
+        ],
+        constraints=dg.TableConstraints(other=[f"key: {', '.join(contract.key)}"]),
+    )
+
+
+def asset_facts(contract: Contract, workspace: Workspace) -> dict[str, Any]:
+    """What every asset carries: owner, kinds, column schema, code version."""
+    return {
+        "owners": [f"team:{workspace.file.owner}"],
+        "kinds": {"parquet", "duckdb"},
+        "metadata": {"dagster/column_schema": column_schema(contract)},
+        "code_version": code_version(),
+    }
+
+
+def years_of(workspace: Workspace) -> dg.StaticPartitionsDefinition:
+    """The billing years as partitions."""
+    return dg.StaticPartitionsDefinition([str(y) for y in workspace.file.billing_years])
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A function from tables to a table, with the table's contract and how it is made."""
+
+    function: Callable[..., ir.Table]
+    contract: Contract
+    group: str
+    by_slice: bool
+    whole: frozenset[str]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> ir.Table:
+        """The function itself, in the declared shape: what a test calls."""
+        return self.contract.conform(self.function(*args, **kwargs))
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the tables that the function takes."""
+        parameters = inspect.signature(self.function).parameters.values()
+        return [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
+
+    @property
+    def takes_year(self) -> bool:
+        return "year" in inspect.signature(self.function).parameters
+
+    @property
+    def description(self) -> str:
+        text = inspect.cleandoc(self.function.__doc__ or "")
+        return f"One row per {self.contract.row}.\n\n{text}"
+
+    def input_keys(self, workspace: Workspace) -> dict[str, dg.AssetKey]:
+        """Argument name -> asset, one argument per district where each district has its own asset."""
+        keys = {}
+        for name in self.inputs:
+            if name in PER_DISTRICT:
+                keys |= {f"{name}__{d}": dg.AssetKey([name, d]) for d in workspace.districts}
+            else:
+                keys[name] = dg.AssetKey([name])
+        return keys
+
+    def making(self, stored: dict[str, Stored], year: Year, slices: tuple[str, ...]) -> Making:
+        """Slices of this stage's table from the stored inputs."""
+        extra = {"year": year} if self.takes_year else {}
+        wanted = slices if self.by_slice else (WHOLE,)
+
+        def slice_of(slice_id: str) -> Slice:
+            given = {name: self._input(name, stored, slice_id) for name in self.inputs}
+            version = version_of(self.contract.name, slice_id, year_version(year), *(v for _, v in given.values()))
+            return Slice(version, lambda: self.function(**{n: read() for n, (read, _) in given.items()}, **extra))
+
+        return Making(self.contract, year.billing_year, {s: slice_of(s) for s in wanted})
+
+    def _input(
+        self, name: str, stored: dict[str, Stored], slice_id: str
+    ) -> tuple[Callable[[], ir.Table], str]:
+        """How to read one input for one slice, and its version."""
+        if name in PER_DISTRICT:
+            districts = {key.removeprefix(f"{name}__"): value for key, value in stored.items() if key.startswith(f"{name}__")}
+            if slice_id in districts and name not in self.whole:
+                chosen = [districts[slice_id]]
+            elif slice_id == tables.NO_DISTRICT and name not in self.whole:
+                chosen = []
+            else:
+                chosen = list(districts.values())
+            if not chosen:
+                return CONTRACTS[name].empty, "none"
+            first = chosen[0]
+            ids = [s for one in chosen for s in one.slices]
+            return (
+                lambda: first.store.read(first.contract, first.year, ids),
+                "+".join(one.version() for one in chosen),
+            )
+        table = stored[name]
+        if slice_id == WHOLE or name in self.whole:
+            return table.read, table.version()
+        if slice_id in table.slices:
+            return lambda: table.read(slice_id), table.version(slice_id)
+        if "slice_id" in table.contract.columns:
+            return lambda: table.read().filter(ibis._.slice_id == slice_id), table.version()
+        return table.read, table.version()
+
+    def asset(self, workspace: Workspace) -> dg.AssetsDefinition:
+        """The Dagster asset of this stage, partitioned by billing year."""
+        keys = self.input_keys(workspace)
+        slices = all_slices(workspace)
+
+        @dg.asset(
+            name=self.contract.name,
+            ins={argument: dg.AssetIn(key=key) for argument, key in keys.items()},
+            partitions_def=years_of(workspace),
+            group_name=self.group,
+            description=self.description,
+            **asset_facts(self.contract, workspace),
+        )
+        def _asset(context: dg.AssetExecutionContext, **stored: Stored) -> Making:
+            return self.making(stored, workspace.year(int(context.partition_key)), slices)
+
+        return _asset
+
+
+def stage(
+    contract: Contract, group: str, *, by_slice: bool = False, whole: tuple[str, ...] = ()
+) -> Callable[[Callable[..., ir.Table]], Stage]:
+    """Make a function from tables to a table a stage.
+
+    ``by_slice``: call it once per slice. ``whole``: inputs that every slice needs in full.
+    """
+
+    def wrap(function: Callable[..., ir.Table]) -> Stage:
+        return Stage(function, contract, group, by_slice, frozenset(whole))
+
+    return wrap
+

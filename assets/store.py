@@ -1,0 +1,96 @@
+"""The store: every stage's table as Parquet, one file per table, billing year and slice.
+
+Belongs here: paths, atomic writing, the declared schema, the version of a slice.
+Does not belong here: what a table is made from (the stages), Dagster (``pipelines.io_manager``).
+
+A file carries the version of all it was made from in its own metadata, so data and version change in one rename: whoever is
+killed in between leaves either the old slice or the new one, never a mixture.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow.parquet as pq
+
+from validations.contract import Contract
+
+WHOLE = "all"
+"""The slice of a table that is not sliced."""
+
+
+class Store:
+    """Parquet tables below one folder, read and written through one DuckDB connection."""
+
+    def __init__(self, folder: Path, con: Any) -> None:
+        self.folder = folder
+        self.con = con
+
+    def path(self, contract: Contract, year: int, slice_id: str) -> Path:
+        return self.folder / contract.name / str(year) / f"{slice_id}.parquet"
+
+    def version(self, contract: Contract, year: int, slice_id: str) -> str | None:
+        """Version of all that the slice was made from, or None if it is not there."""
+        path = self.path(contract, year, slice_id)
+        if not path.exists():
+            return None
+        metadata = pq.read_metadata(path).metadata or {}
+        return metadata.get(b"version", b"").decode() or None
+
+    def rows(self, contract: Contract, year: int, slice_id: str) -> int:
+        path = self.path(contract, year, slice_id)
+        return pq.read_metadata(path).num_rows if path.exists() else 0
+
+    def read(self, contract: Contract, year: int, slices: Iterable[str]) -> ir.Table:
+        """The slices as one table; those that are not there have no rows."""
+        paths = [str(p) for p in (self.path(contract, year, s) for s in slices) if p.exists()]
+        if not paths:
+            return contract.empty()
+        return self.con.read_parquet(paths)
+
+    def write(self, contract: Contract, year: int, slice_id: str, table: ir.Table, version: str) -> int:
+        """Write a slice whole, or not at all. Returns its rows. TypeError if the file's types are not the declared ones."""
+        target = self.path(contract, year, slice_id)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+        try:
+            self.con.to_parquet(
+                contract.conform(table), beside, KV_METADATA={"version": version}, COMPRESSION="zstd"
+            )
+            written = ibis.Schema.from_pyarrow(pq.read_schema(beside))
+            for name, declared in contract.schema.items():
+                if written[name].copy(nullable=True) != declared.copy(nullable=True):
+                    raise TypeError(f"table {contract.name}: {name} was written as {written[name]}, declared {declared}")
+            with beside.open("rb") as file:
+                os.fsync(file.fileno())
+            rows = pq.read_metadata(beside).num_rows
+            beside.rename(target)
+            return rows
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A table of one billing year as the store holds it: what a stage is given for each of its inputs."""
+
+    store: Store
+    contract: Contract
+    year: int
+    slices: tuple[str, ...]
+
+    def read(self, slice_id: str | None = None) -> ir.Table:
+        """One slice, or all of them as one table."""
+        return self.store.read(self.contract, self.year, [slice_id] if slice_id else self.slices)
+
+    def version(self, slice_id: str | None = None) -> str:
+        """What the slice (or all of them) was made from."""
+        chosen = [slice_id] if slice_id else self.slices
+        return "+".join(self.store.version(self.contract, self.year, s) or "absent" for s in chosen)

@@ -1,0 +1,122 @@
+"""Checks in the UI: one factory for all of them.
+
+Belongs here: evaluating a check over the store, and its result in Dagster's terms.
+Does not belong here: what must hold (``validations.checks``).
+
+Each failing check says how many rows, shows the worst fifty, names the file with all of them, and what to do.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import ibis.expr.types as ir
+
+from assets.billing_database import slices_of
+from assets.stage import CONTRACTS, PER_DISTRICT, Session, years_of
+from pipelines.metadata import markdown_table
+from validations.checks import Check, checks_of
+from validations.workspace import Workspace
+
+WORST = 50
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A check's result: how many rows break it, and the first of them."""
+
+    check: Check
+    slice_id: str | None
+    failing_rows: int
+    worst: list[dict[str, Any]]
+    full_list: str | None
+
+    @property
+    def passed(self) -> bool:
+        return self.failing_rows == 0
+
+    @property
+    def on(self) -> str:
+        return f"{self.check.table}/{self.slice_id}" if self.slice_id else self.check.table
+
+
+def _table(session: Session, name: str, year: int, slice_id: str | None) -> ir.Table:
+    contract = CONTRACTS[name]
+    slices = [slice_id] if slice_id and name in PER_DISTRICT else slices_of(contract, session.workspace)
+    return session.store.read(contract, year, slices)
+
+
+def evaluate(check: Check, session: Session, year: int, slice_id: str | None, *, keep_list: bool) -> Verdict:
+    """Run a check on a table of a year, or on one district's part of it."""
+    failing = check.failing(*(_table(session, name, year, slice_id) for name in check.reads))
+    count = int(session.store.con.execute(failing.count()))
+    if count == 0:
+        return Verdict(check, slice_id, 0, [], None)
+    shown = failing.select(*check.shown).order_by(*check.shown)
+    path = None
+    if keep_list:
+        where = f"{check.table}.{slice_id}" if slice_id else check.table
+        path = session.workspace.work / "checks" / str(year) / f"{where}.{check.name}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        session.store.con.to_csv(shown, path, header=True)
+    return Verdict(check, slice_id, count, shown.limit(WORST).to_pyarrow().to_pylist(), str(path) if path else None)
+
+
+def _result(verdict: Verdict, key: dg.AssetKey) -> dg.AssetCheckResult:
+    check = verdict.check
+    metadata: dict[str, Any] = {"rows that fail": verdict.failing_rows}
+    if not verdict.passed:
+        metadata |= {
+            "what to do": check.recovery,
+            f"first {WORST}": dg.MetadataValue.md(markdown_table(verdict.worst, list(check.shown))),
+            "holds up release": "yes" if check.blocks else "no",
+        }
+        if verdict.full_list:
+            metadata["all of them"] = dg.MetadataValue.path(verdict.full_list)
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=check.name,
+        passed=verdict.passed,
+        severity=dg.AssetCheckSeverity.ERROR if check.blocks else dg.AssetCheckSeverity.WARN,
+        metadata=metadata,
+        description=check.description if verdict.passed else f"{verdict.failing_rows:,} rows. {check.recovery}",
+    )
+
+
+def checks_on(key: dg.AssetKey, workspace: Workspace) -> dg.AssetChecksDefinition | None:
+    """All checks of one asset, in one step."""
+    table, *part = key.path
+    slice_id = part[0] if part else None
+    checks = checks_of(table)
+    if not checks:
+        return None
+
+    @dg.multi_asset_check(
+        name=f"check_{'_'.join(key.path)}",
+        specs=[
+            dg.AssetCheckSpec(c.name, asset=key, description=c.description, partitions_def=years_of(workspace),
+                              additional_deps=_other_tables(c, table, slice_id))
+            for c in checks
+        ],
+        required_resource_keys={"session"},
+    )  # fmt: skip
+    def _checks(context: dg.AssetCheckExecutionContext) -> Iterable[dg.AssetCheckResult]:
+        session: Session = context.resources.session
+        for check in checks:
+            yield _result(evaluate(check, session, int(context.partition_key), slice_id, keep_list=True), key)
+
+    return _checks
+
+
+def _other_tables(check: Check, table: str, slice_id: str | None) -> list[dg.AssetKey]:
+    """Tables of the same district that a check reads beside its own."""
+    return [dg.AssetKey([name, slice_id]) for name in check.reads if name != table and slice_id]
+
+
+def verdicts(session: Session, year: int, keys: Iterable[dg.AssetKey]) -> Iterator[Verdict]:
+    """Every check of every asset, evaluated now: what ``status`` reports."""
+    for key in keys:
+        table, *part = key.path
+        for check in checks_of(table):
+            yield evaluate(check, session, year, part[0] if part else None, keep_list=False)

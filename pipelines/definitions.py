@@ -1,0 +1,86 @@
+"""The definitions that Dagster loads: assets, checks, the job, resources.
+
+Belongs here: putting the house together, once, in ``build_definitions``.
+Does not belong here: any stage, check or rule.
+
+Loads in a fresh clone, before any delivery exists.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+from dagster import PreviewWarning
+
+from assets.adjustments import adjusted_consumption, adjustment_assets
+from assets.bill_files import bill_files_asset
+from assets.billing_basis import billing_basis
+from assets.billing_database import billing_database_asset
+from assets.bills import bill_lines, bills
+from assets.cis_extract import cis_extract_assets
+from assets.consumption import consumption_assets
+from assets.deliveries import deliveries_asset
+from assets.findings import findings
+from assets.rate_schedule import rate_schedule
+from assets.reconciliation import reconciliation
+from assets.service_consumption import service_consumption, unmatched
+from assets.stage import Stage
+from pipelines.checks import checks_on
+from pipelines.io_manager import store_io_manager
+from pipelines.session import session_resource
+from validations.workspace import Workspace
+
+JOB = "annual_update"
+
+# Partitioned check specs are in preview in Dagster 1.13; without them a check would load every year.
+warnings.filterwarnings("ignore", category=PreviewWarning)
+
+STAGES: list[Stage] = [
+    service_consumption, unmatched, findings, adjusted_consumption, billing_basis, rate_schedule, bills, bill_lines,
+    reconciliation,
+]  # fmt: skip
+
+
+def build_assets(workspace: Workspace) -> list[dg.AssetsDefinition]:
+    """Every asset, in the order of the data's way."""
+    front = [
+        *(deliveries_asset(entry, workspace) for entry in workspace.districts.values()),
+        *(consumption_assets(entry, workspace) for entry in workspace.districts.values()),
+        cis_extract_assets(workspace),
+        adjustment_assets(workspace),
+    ]
+    made = [*front, *(stage.asset(workspace) for stage in STAGES), bill_files_asset(workspace)]
+    every_table = [key for asset in made for key in asset.keys]
+    return [*made, billing_database_asset(workspace, every_table)]
+
+
+def build_definitions(
+    workspace: Workspace, loggers: Mapping[str, dg.LoggerDefinition] | None = None
+) -> dg.Definitions:
+    """The definitions of a workspace. ConfigError if something a person wrote in it is wrong."""
+    assets = build_assets(workspace)
+    checks = [checks_on(key, workspace) for asset in assets for key in sorted(asset.keys)]
+    job = dg.define_asset_job(
+        JOB,
+        selection=dg.AssetSelection.all(include_sources=False),
+        executor_def=dg.in_process_executor,
+        description="The annual update of one billing year: choose the year as the partition.",
+    )
+    resources: dict[str, Any] = {"session": session_resource(workspace), "io_manager": store_io_manager}
+    return dg.Definitions(
+        assets=assets,
+        asset_checks=[check for check in checks if check is not None],
+        jobs=[job],
+        resources=resources,
+        loggers=dict(loggers or {}) or None,
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What ``dagster`` and ``dg`` load: the workspace named by ANNUAL_BILLING_WORKSPACE, else the sample."""
+    return build_definitions(Workspace.chosen())

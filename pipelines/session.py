@@ -1,0 +1,96 @@
+"""The session of a run: its workspace, its DuckDB connection, and the lock that keeps runs apart.
+
+Belongs here: opening and closing what one run works in.
+Does not belong here: anything that is made in it.
+"""
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+import ibis
+
+from assets.stage import Session
+from assets.store import Store
+from validations.workspace import Workspace
+
+WAIT_SECONDS = 600
+
+
+class WorkspaceBusy(Exception):
+    """Another run is working in the workspace."""
+
+
+@contextmanager
+def lock(work: Path, wait_seconds: float) -> Iterator[None]:
+    """Hold the workspace's lock: one run at a time, from the command line or from the UI.
+
+    The operating system frees it when its holder ends, however it ends. WorkspaceBusy after ``wait_seconds``.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    with (work / ".lock").open("a+", encoding="utf-8") as file:
+        deadline = time.monotonic() + wait_seconds
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise WorkspaceBusy(
+                        f"another run has been working in {work.parent.name} for over {wait_seconds:.0f} s; "
+                        "wait until it ends and run again."
+                    ) from None
+                time.sleep(0.2)
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def connect(work: Path) -> ibis.BaseBackend:
+    """A DuckDB connection of this run's own; what does not fit in memory goes below the workspace."""
+    scratch = work / "scratch"
+    scratch.mkdir(parents=True, exist_ok=True)
+    con = ibis.duckdb.connect(temp_directory=str(scratch / "duckdb"))
+    # Row numbers of delivered files rest on this order.
+    con.raw_sql("SET preserve_insertion_order = true")
+    return con
+
+
+@contextmanager
+def open_session(workspace: Workspace, *, wait_seconds: float = WAIT_SECONDS) -> Iterator[Session]:
+    """The workspace under its lock, with a store."""
+    with lock(workspace.work, wait_seconds):
+        shutil.rmtree(workspace.work / "scratch", ignore_errors=True)
+        con = connect(workspace.work)
+        try:
+            yield Session(workspace, Store(workspace.store, con))
+        finally:
+            con.disconnect()
+            shutil.rmtree(workspace.work / "scratch", ignore_errors=True)
+
+
+@contextmanager
+def read_session(workspace: Workspace) -> Iterator[Session]:
+    """The workspace for reading only, without the lock: the store's files are whole at any time."""
+    con = ibis.duckdb.connect()
+    try:
+        yield Session(workspace, Store(workspace.store, con))
+    finally:
+        con.disconnect()
+
+
+def session_resource(workspace: Workspace) -> dg.ResourceDefinition:
+    """The Dagster resource ``session``, made once per run."""
+
+    @dg.resource(description="The workspace under its lock, and its store")
+    def _session(_context: dg.InitResourceContext) -> Iterator[Session]:
+        with open_session(workspace) as session:
+            yield session
+
+    return _session

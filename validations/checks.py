@@ -1,0 +1,156 @@
+"""Checks: what must hold before a year may be released, as tables of the rows that break it.
+
+Belongs here: one small function per check: tables in, failing rows out; with words for a person and what to do.
+Does not belong here: Dagster (``pipelines.checks`` shows these in the UI), what is merely worth a look (``review_rules``).
+
+The same list serves the UI and ``annual-billing status``, so both always say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import ibis
+import ibis.expr.types as ir
+
+from validations.contract import Contract, violations
+from validations.identities import identities_of_files
+from validations.tables import PUBLISHED
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check on a table.
+
+    ``failing`` takes the tables in ``reads`` and gives the rows that break the check; ``shown`` are the columns of those rows
+    that a reviewer may see in the UI (never raw text). ``blocks`` says whether release waits for it.
+    """
+
+    name: str
+    table: str
+    reads: tuple[str, ...]
+    failing: Callable[..., ir.Table]
+    shown: tuple[str, ...]
+    description: str
+    recovery: str
+    blocks: bool = True
+
+
+def contract_check(contract: Contract) -> Check:
+    """The check that a table keeps its contract: types, missing values, ranges, keys."""
+    hidden = {"raw_text"}
+    keys = [c for c in contract.key if c not in hidden]
+    return Check(
+        name="keeps_its_contract",
+        table=contract.name,
+        reads=(contract.name,),
+        failing=lambda table: violations(contract, table),
+        shown=(*keys, "broken_rule"),
+        description=f"One row per {contract.row}; no missing value, every value in its range, no key twice.",
+        recovery="This is a fault of the pipeline or of a file nobody foresaw: keep the rows listed here and report them.",
+    )
+
+
+def _not_received(deliveries: ir.Table) -> ir.Table:
+    return deliveries.filter(deliveries.status == "not_received")
+
+
+def _unreadable(delivery_totals: ir.Table) -> ir.Table:
+    return delivery_totals.filter(delivery_totals.unreadable)
+
+
+def _lost(delivery_totals: ir.Table, consumption: ir.Table, rejected_rows: ir.Table) -> ir.Table:
+    identities = ibis.union(*identities_of_files(delivery_totals, consumption, rejected_rows))
+    return identities.filter(identities.difference_thousandths != 0)
+
+
+def _refused(rejected_rows: ir.Table) -> ir.Table:
+    return rejected_rows.filter(rejected_rows.reason_kind == "refused")
+
+
+def _overshared(meter_links: ir.Table) -> ir.Table:
+    meter = ["district_id", "district_account", "meter_id", "purpose", "link_start"]
+    shares = meter_links.group_by(meter).agg(share_millionths=ibis._.share_millionths.sum())
+    return shares.filter(shares.share_millionths > 1_000_000)
+
+
+def _to_decide(findings: ir.Table) -> ir.Table:
+    return findings.filter(findings.severity == "must_decide")
+
+
+def _held_basis(billing_basis: ir.Table) -> ir.Table:
+    return billing_basis.filter(billing_basis.derivation == "held")
+
+
+def _held_bills(bills: ir.Table) -> ir.Table:
+    return bills.filter(bills.status == "held")
+
+
+def _differing(reconciliation: ir.Table) -> ir.Table:
+    return reconciliation.filter(reconciliation.difference_thousandths != 0)
+
+
+CHECKS: list[Check] = [
+    *(contract_check(contract) for contract in PUBLISHED),
+    Check(
+        "received", "deliveries", ("deliveries",), _not_received, ("district_id", "status", "message"),
+        "The district has delivered its consumption history for this year.",
+        "Ask the district for its file, put it where its entry in districts/ says, and run again. Until then its services carry "
+        "their prior average forward, marked provisional.",
+    ),
+    Check(
+        "readable", "delivery_totals", ("delivery_totals",), _unreadable, ("district_id", "source_file", "message"),
+        "Every delivered file has the layout that the registry announces.",
+        "Ask for the file in its usual layout, or correct the district's entry in districts/, and run again.",
+    ),
+    Check(
+        "rows_and_volume_add_up", "consumption", ("delivery_totals", "consumption", "rejected_rows"), _lost,
+        ("identity", "source_file", "left_side", "left_thousandths", "right_side", "right_thousandths"),
+        "Every record of every file is consumption, refused, a duplicate or set aside, in rows and in volume; and the file adds "
+        "up to what it states of itself.",
+        "If the file states other totals than it holds, ask the district whether it is complete. Any other difference is a fault "
+        "of the pipeline: report it.",
+    ),
+    Check(
+        "nothing_refused", "rejected_rows", ("rejected_rows",), _refused,
+        ("source_file", "source_row", "reason_code", "message"),
+        "No row had to be refused.",
+        "Send the rows back to the district with these reasons, or mend the sheet; the other rows stand either way.",
+        blocks=False,
+    ),
+    Check(
+        "shares_add_up", "meter_links", ("meter_links",), _overshared,
+        ("district_id", "district_account", "meter_id", "purpose", "share_millionths"),
+        "The shares of a meter that several services use add to no more than the whole.",
+        "Correct the shares in the CIS and refresh the extract.",
+    ),
+    Check(
+        "nothing_to_decide", "findings", ("findings",), _to_decide, ("finding_id", "message", "remedy"),
+        "No finding waits for a decision.",
+        "Follow the remedy of each finding, and run again.",
+    ),
+    Check(
+        "no_average_waits_for_a_person", "billing_basis", ("billing_basis",), _held_basis,
+        ("service_id", "account_id", "derivation_note"),
+        "Every service in force has a winter average, computed or by a rule.",
+        "Set an average for each of these services in the CIS (it enters as the average in force), and refresh the extract.",
+    ),
+    Check(
+        "no_bill_is_held", "bills", ("bills",), _held_bills, ("service_id", "account_id", "status_reason"),
+        "Every service in force has a bill with an amount.",
+        "Where the reason is the average, see billing_basis. Where it is the schedule, add the adopted one to rate_tables/.",
+    ),
+    Check(
+        "identities_hold", "reconciliation", ("reconciliation",), _differing,
+        ("identity", "district_id", "source_file", "left_side", "left_thousandths", "right_side", "right_thousandths"),
+        "Rows, volume, services, bills and shares are equal on both sides of each identity.",
+        "A control total that differs is a question to the district; any other difference is a fault of the pipeline: report it.",
+    ),
+]  # fmt: skip
+"""Every check, table by table."""
+
+
+def checks_of(table: str) -> list[Check]:
+    """Checks that stand on a table."""
+    return [check for check in CHECKS if check.table == table]

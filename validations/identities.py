@@ -1,0 +1,81 @@
+"""Identities: what must be equal from the delivered files to the bills.
+
+Belongs here: each identity and its two sides, as one row with both figures and their difference.
+Does not belong here: making the tables, telling a person about a difference (``checks``).
+
+Each side is counted from another table, so that a row lost on the way shows as a difference.
+"""
+
+from __future__ import annotations
+
+import ibis
+import ibis.expr.types as ir
+
+from rate_tables.looked_up import looked_up
+from validations.tables import RECONCILIATION
+
+
+def _identity(rows: ir.Table, name: str, left: tuple[str, ir.Value], right: tuple[str, ir.Value]) -> ir.Table:
+    per_file = "source_file" in rows.columns
+    return RECONCILIATION.conform(
+        rows.mutate(
+            identity=ibis.literal(name),
+            district_id=rows.district_id if per_file else ibis.literal(""),
+            source_file=rows.source_file if per_file else ibis.literal(""),
+            left_side=ibis.literal(left[0]),
+            left_thousandths=left[1],
+            right_side=ibis.literal(right[0]),
+            right_thousandths=right[1],
+            difference_thousandths=left[1] - right[1],
+        )
+    )
+
+
+def identities_of_files(delivery_totals: ir.Table, consumption: ir.Table, rejected_rows: ir.Table) -> list[ir.Table]:
+    """Records and quantity of each file, against what became of them; and against what the file states of itself."""
+    file = ["district_id", "source_file"]
+    taken = consumption.group_by(file).agg(
+        n=ibis._.count(), q=ibis._.delivered_quantity_thousandths.sum()
+    )
+    records = rejected_rows.filter(rejected_rows.reason_code != "file_unreadable")
+    left_out = records.group_by(file).agg(
+        n=ibis._.count(), q=ibis._.delivered_quantity_thousandths.sum()
+    )
+    t = delivery_totals.filter(~delivery_totals.unreadable)
+    t = looked_up(t, taken.rename(taken_n="n", taken_q="q"), file, "taken_n", "taken_q")
+    t = looked_up(t, left_out.rename(left_n="n", left_q="q"), file, "left_n", "left_q")
+    n = t.taken_n.fill_null(0) + t.left_n.fill_null(0)
+    q = t.taken_q.fill_null(0) + t.left_q.fill_null(0)
+    stated_n = t.filter(t.control_records.notnull())
+    stated_q = t.filter(t.control_quantity_thousandths.notnull())
+    return [
+        _identity(t, "records", ("records read", t.records * 1000),
+                  ("consumption + refused + duplicate + set aside", n * 1000)),
+        _identity(t, "quantity", ("quantity read", t.delivered_quantity_thousandths),
+                  ("consumption + refused + duplicate + set aside", q)),
+        _identity(stated_n, "control count", ("records the file states", stated_n.control_records * 1000),
+                  ("records read", stated_n.records * 1000)),
+        _identity(stated_q, "control total", ("total the file states", stated_q.control_quantity_thousandths),
+                  ("quantity read", stated_q.delivered_quantity_thousandths)),
+    ]  # fmt: skip
+
+
+def identities_of_year(sewer_services: ir.Table, billing_basis: ir.Table, bills: ir.Table, bill_lines: ir.Table) -> list[ir.Table]:
+    """Services against the basis, the basis against bills, bills against lines, lines against their shares."""
+    services = sewer_services.agg(left=ibis._.count())
+    basis = billing_basis.agg(
+        all=ibis._.count(), billed=(ibis._.derivation != "excluded").cast("int64").sum().fill_null(0)
+    )
+    bill = bills.agg(count=ibis._.count(), cents=ibis._.amount_cents.sum().fill_null(0))
+    line = bill_lines.agg(
+        cents=ibis._.amount_cents.sum().fill_null(0),
+        shares=(ibis._.regional_amount_cents + ibis._.local_amount_cents).sum().fill_null(0),
+    )
+    one = services.cross_join(basis).cross_join(bill.rename(bills="count", bill_cents="cents")).cross_join(line)
+    return [
+        _identity(one, "services", ("services of the extract", one.left * 1000),
+                  ("averaged + carried forward + held + excluded", one["all"] * 1000)),
+        _identity(one, "bills", ("services not excluded", one.billed * 1000), ("bills", one.bills * 1000)),
+        _identity(one, "amounts", ("bills, cents", one.bill_cents * 1000), ("their lines, cents", one.cents * 1000)),
+        _identity(one, "shares", ("lines, cents", one.cents * 1000), ("regional + local, cents", one.shares * 1000)),
+    ]  # fmt: skip
