@@ -65,7 +65,7 @@ def build_definitions(
     checks = [checks_on(key, workspace) for asset in assets for key in sorted(asset.keys)]
     job = dg.define_asset_job(
         JOB,
-        selection=dg.AssetSelection.all(include_sources=False),
+        selection=dg.AssetSelection.all(),
         executor_def=dg.in_process_executor,
         description="The annual update of one billing year: choose the year as the partition.",
     )

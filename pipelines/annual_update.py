@@ -1,0 +1,95 @@
+"""The annual update, started by a person: from the command line the same job that the UI starts.
+
+Belongs here: one run of the job, and what became of it.
+Does not belong here: printing (``cli``), stages.
+"""
+
+import os
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+
+from pipelines.definitions import JOB, build_definitions
+from pipelines.progress import LOGGER, progress_logger
+from pipelines.session import WorkspaceBusy
+from rate_tables.config_file import ConfigError
+from validations.workspace import WORKSPACE_VARIABLE, Workspace
+
+_DAGSTER_YAML = """\
+# Made by annual-billing; the run history of this workspace is kept beside this file.
+telemetry:
+  enabled: false
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended. ``sentence`` says what to do if it did not end well."""
+
+    succeeded: bool
+    sentence: str
+    run_id: str
+
+
+def use_dagster_home(workspace: Workspace) -> Path:
+    """Point Dagster at this workspace's run history, for this process and those it starts."""
+    home = workspace.dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+    settings = home / "dagster.yaml"
+    if not settings.exists():
+        settings.write_text(_DAGSTER_YAML, encoding="utf-8")
+    os.environ["DAGSTER_HOME"] = str(home)
+    os.environ[WORKSPACE_VARIABLE] = str(workspace.folder)
+    os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
+    return home
+
+
+def run_year(workspace: Workspace, billing_year: int, heard: Callable[[str, str, int], None]) -> Outcome:
+    """Run the annual update. ``heard(event, step, steps in all)`` follows it.
+
+    Errors: ConfigError if the workspace or the year is wrong.
+    """
+    workspace.year(billing_year)
+    use_dagster_home(workspace)
+    steps = 0
+    definitions = build_definitions(workspace, {LOGGER: progress_logger(lambda event, step: heard(event, step, steps))})
+    job = definitions.resolve_job_def(JOB)
+    steps = len(job.nodes)
+    with dg.DagsterInstance.get() as instance:
+        result = job.execute_in_process(
+            partition_key=str(billing_year),
+            instance=instance,
+            raise_on_error=False,
+            run_config={"loggers": {LOGGER: {}}},
+        )
+    if result.success:
+        return Outcome(True, "", result.run_id)
+    return Outcome(False, _what_to_do(result, workspace), result.run_id)
+
+
+def _what_to_do(result: dg.ExecuteInProcessResult, workspace: Workspace) -> str:
+    """The sentence of the failure that a person can mend, else where the details are."""
+    for event in result.all_events:
+        failure = event.step_failure_data if event.is_step_failure else None
+        if failure and failure.user_failure_data and failure.user_failure_data.description:
+            return failure.user_failure_data.description
+        errors = [failure.error] if failure and failure.error else []
+        while errors:
+            error = errors.pop()
+            if error.cls_name in (ConfigError.__name__, WorkspaceBusy.__name__):
+                return error.message.split(": ", 1)[-1].strip()
+            if error.cause:
+                errors.append(error.cause)
+    return f"a step failed; its details are in the UI (make ui), run {result.run_id}. Nothing was published."
+
+
+def keep_traceback(workspace: Workspace | None) -> str:
+    """Write the traceback of the exception at hand below the workspace, and say where."""
+    folder = workspace.work if workspace else Path.cwd()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "last_error.txt"
+    path.write_text(traceback.format_exc(), encoding="utf-8")
+    return str(path)

@@ -1,0 +1,207 @@
+"""The command line.
+
+Belongs here: arguments, printing, exit codes.
+Does not belong here: anything that the UI could also start or show.
+
+Exit codes: 0 done; 1 the run or a gate refused, with what to do; 2 the call or the configuration is wrong. What a command
+needs is imported where it is used, so that ``--help`` answers at once.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="annual-billing",
+    help="The annual update of a sewer utility: districts' consumption histories in, winter averages and bills out.\n\n"
+    "A workspace is a folder with a workspace.yaml; without --workspace it is the one named by ANNUAL_BILLING_WORKSPACE, "
+    "else the sample.\n\nExit codes: 0 done; 1 refused, with what to do; 2 the call or the configuration is wrong.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+YearArgument = Annotated[int, typer.Argument(metavar="YEAR", help="Billing year, for example 2019 for FY2019-20.")]
+WorkspaceOption = Annotated[
+    Path | None, typer.Option("--workspace", "-w", metavar="DIR", help="The workspace folder.", show_default=False)
+]
+
+
+@app.command()
+def run(year: YearArgument, workspace: WorkspaceOption = None) -> None:
+    """Run the annual update of YEAR, and say what came of it.
+
+    Running again changes nothing; when a late district has delivered, only its own services are computed anew.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from pipelines.annual_update import run_year
+    from pipelines.progress import step_in_words
+    from pipelines.summary import summarise
+    from validations.workspace import Workspace
+
+    chosen = Workspace.chosen(workspace)
+    errors = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        console=errors, transient=not errors.is_terminal, disable=not errors.is_terminal,
+    ) as progress:  # fmt: skip
+        bar = progress.add_task(f"annual update {year}", total=None)
+
+        def heard(event: str, step: str, steps: int) -> None:
+            if event == "STEP_START":
+                progress.update(bar, total=steps, description=step_in_words(step))
+            elif event in ("STEP_SUCCESS", "STEP_FAILURE", "STEP_SKIPPED"):
+                progress.advance(bar)
+
+        outcome = run_year(chosen, year, heard)
+        progress.update(bar, description=f"annual update {year}")
+    if not outcome.succeeded:
+        _refuse(outcome.sentence)
+    _print_summary(summarise(chosen, year))
+
+
+@app.command()
+def status(year: YearArgument, workspace: WorkspaceOption = None) -> None:
+    """Show the state of YEAR: deliveries, averages, bills, checks, and what holds up release."""
+    from pipelines.checks import verdicts
+    from pipelines.definitions import build_assets
+    from pipelines.session import read_session
+    from pipelines.summary import NotRun, Table, summarise
+    from validations.workspace import Workspace
+
+    chosen = Workspace.chosen(workspace)
+    try:
+        summary = summarise(chosen, year)
+    except NotRun as error:
+        _refuse(str(error))
+    _print_summary(summary)
+    keys = sorted(key for asset in build_assets(chosen) for key in asset.keys)
+    with read_session(chosen) as session:
+        judged = list(verdicts(session, year, keys))
+    failed = [v for v in judged if not v.passed]
+    _print_table(
+        Table(
+            f"Checks: {len(judged) - len(failed)} of {len(judged)} hold",
+            ["on", "check", "rows", "holds up release"],
+            [[v.on, v.check.name, f"{v.failing_rows:,}", "yes" if v.check.blocks else "no"] for v in failed],
+            numbers_from=2,
+        )
+    )
+    blocking = [v for v in failed if v.check.blocks]
+    if not blocking:
+        typer.echo("Nothing holds up release.")
+    else:
+        typer.echo("What holds up release:")
+        for verdict in blocking:
+            typer.echo(f"  - {verdict.on}, {verdict.check.name}: {verdict.check.recovery}")
+
+
+@app.command()
+def simulate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The workspace to fill; made if it does not exist.")],
+    accounts: Annotated[
+        int | None, typer.Option(min=50, help="Sewer services, about.", show_default="from simulation.yaml")
+    ] = None,
+    districts: Annotated[
+        int | None, typer.Option(min=1, max=200, help="Districts of a new workspace.", show_default="4")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="The same seed gives the same files.", show_default="from simulation.yaml")
+    ] = None,
+) -> None:
+    """Make deliveries and CIS extracts of an invented utility, for trying things out.
+
+    Overwrites the deliveries, extracts and adjustments of the workspace's billing years; never its work folder.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from pipelines.simulation import simulate as make
+
+    errors = Console(stderr=True)
+    with Progress(console=errors, disable=not errors.is_terminal) as progress:
+        bars: dict[str, object] = {}
+
+        def shown(what: str, done: int, of: int) -> None:
+            bar = bars.setdefault(what, progress.add_task(what, total=of))
+            progress.update(bar, completed=done)  # type: ignore[arg-type]
+
+        made = make(folder, accounts, districts, seed, shown)
+    typer.echo(
+        f"{made.services:,} sewer services, {made.districts} districts, billing years "
+        f"{', '.join(map(str, made.billing_years))}: {made.delivered_files} files with {made.delivered_rows:,} rows "
+        f"(seed {made.seed})"
+    )
+
+
+@app.command()
+def ui(
+    workspace: WorkspaceOption = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 3000,
+) -> None:
+    """Start the Dagster UI on this machine, showing the workspace's runs."""
+    from pipelines.annual_update import use_dagster_home
+    from validations.workspace import Workspace
+
+    chosen = Workspace.chosen(workspace)
+    _ = chosen.districts, chosen.schedules
+    use_dagster_home(chosen)
+    typer.echo(f"{chosen.file.name}: http://127.0.0.1:{port} (Ctrl-C ends it)")
+    program = str(Path(sys.executable).with_name("dagster-webserver"))
+    os.execv(program, [program, "-m", "pipelines.definitions", "-h", "127.0.0.1", "-p", str(port)])  # noqa: S606
+
+
+def _print_table(table) -> None:  # type: ignore[no-untyped-def]
+    typer.echo(f"\n{table.title}")
+    cells = [table.columns, *table.rows]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(table.columns))]
+    for number, row in enumerate(cells):
+        parts = [
+            cell.rjust(width) if i >= table.numbers_from else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        typer.echo("  " + "  ".join(parts).rstrip())
+        if number == 0:
+            typer.echo("  " + "  ".join("-" * width for width in widths))
+
+
+def _print_summary(summary) -> None:  # type: ignore[no-untyped-def]
+    typer.echo(summary.title)
+    for table in summary.tables:
+        _print_table(table)
+    typer.echo("\nWhat needs a person")
+    for sentence in summary.needs_a_person or ["nothing"]:
+        typer.echo(f"  - {sentence}")
+    typer.echo("\nWhere it is")
+    for what, where in summary.outputs:
+        typer.echo(f"  {what}: {where}")
+
+
+def _refuse(sentence: str) -> None:
+    typer.echo(sentence, err=True)
+    raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point: a mistake that a person can mend is a sentence, never a traceback."""
+    from rate_tables.config_file import ConfigError
+
+    try:
+        app()
+    except ConfigError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("stopped; running again finishes the work", err=True)
+        sys.exit(1)
+    except Exception as error:
+        from pipelines.annual_update import keep_traceback
+
+        typer.echo(f"unexpected: {type(error).__name__}; details are in {keep_traceback(None)}", err=True)
+        sys.exit(1)

@@ -1,0 +1,204 @@
+"""A seeded simulation of a utility: what its districts deliver and what its CIS says, over its billing years.
+
+Belongs here: making or opening the workspace, the order of the work, the summary.
+Does not belong here: who is there (``population``), what they use (``usage``), how a district writes it (``layouts``),
+what the CIS says (``extract``).
+
+Everybody in it is invented. The same arguments give the same files, byte for byte.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from pipelines.simulation.extract import YearFiles
+from pipelines.simulation.layouts import write_delivery
+from pipelines.simulation.lines import day, whole_file
+from pipelines.simulation.population import (
+    SCENARIO_NAMES,
+    cast_scenarios,
+    nobody_moves,
+    populate,
+)
+from pipelines.simulation.usage import first_registers, periods_of, winter_averages
+from rate_tables.config_file import ConfigError, Strict, load_config
+from validations.district import District
+from validations.workspace import SAMPLE, Workspace
+
+__all__ = ["SCENARIO_NAMES", "SimulationFile", "SimulationSummary", "simulate"]
+
+Progress = Callable[[str, int, int], None]
+
+_FEWEST_PER_DISTRICT = 25
+_MOST_ACCOUNTS = 20_000_000
+_DEFAULT_DISTRICTS = 4
+_INVENTED_NAMES = (
+    "Juniper Flat", "Marten Hill", "Otter Slough", "Pinedale", "Quarry Bend", "Rushwater", "Sorrel Gap", "Tamarack",
+    "Umber Fork", "Vesper Falls", "Wren Hollow", "Yarrow Prairie",
+)  # fmt: skip
+
+
+class SimulationFile(Strict):
+    """``simulation.yaml``: how many sewer services are simulated, and the seed of their invention."""
+
+    accounts: Annotated[int, Field(ge=_FEWEST_PER_DISTRICT, le=_MOST_ACCOUNTS)]
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+
+
+@dataclass(frozen=True)
+class SimulationSummary:
+    """What a simulation made. ``services``: sewer services over all years; ``delivered_rows``: records in all files."""
+
+    folder: Path
+    seed: int
+    billing_years: tuple[int, ...]
+    districts: int
+    services: int
+    delivered_files: int
+    delivered_rows: int
+
+
+def simulate(
+    folder: Path,
+    accounts: int | None = None,
+    districts: int | None = None,
+    seed: int | None = None,
+    progress: Progress | None = None,
+) -> SimulationSummary:
+    """Make the deliveries, CIS extracts and adjustments of every billing year of the workspace ``folder``.
+
+    Where ``folder`` is no workspace yet it becomes one, with ``districts`` invented districts. What is not given is
+    taken from ``simulation.yaml``. ``progress`` is told what is counted, how many are done, and of how many.
+
+    Errors: ConfigError if the workspace or an argument cannot be used; nothing is changed then.
+    """
+    if not (folder / "workspace.yaml").exists():
+        _new_workspace(folder, accounts, districts, seed)
+    workspace = Workspace(folder)
+    entries = list(workspace.districts.values())
+    if districts is not None and districts != len(entries):
+        raise ConfigError(
+            f"--districts {districts} is not allowed; the workspace's registry has {len(entries)}, and all are used."
+        )
+    chosen = _chosen(folder, accounts, seed, len(entries))
+    billing_years = sorted(workspace.file.billing_years)
+    counts = _split(chosen.accounts, len(entries), chosen.seed)
+    casts = cast_scenarios(entries, counts, billing_years)
+    injected: list[tuple[int, str, str, str, str]] = []
+    files = rows = 0
+    arriving = nobody_moves()
+    with ExitStack() as stack:
+        year_files = {year: YearFiles(workspace.folder, year, stack) for year in billing_years}
+        for place, entry in enumerate(entries):
+            moving_day = _moving_day(entries, place, billing_years[-1], chosen.seed)
+            population = populate(
+                entry, place, counts[place], casts[place], billing_years, chosen.seed, arriving, moving_day
+            )
+            arriving = population.leaving
+            registers = first_registers(population, billing_years)
+            prior_average = np.full(counts[place], np.nan)
+            # The year before the first is lived through unseen: its winter is what the CIS bills from in the first.
+            for year in range(billing_years[0] - 1, billing_years[-1] + 1):
+                rng = np.random.default_rng([chosen.seed, place, year])
+                periods = periods_of(population, year, registers, rng)
+                if year in year_files:
+                    delivery = workspace.folder / "deliveries" / str(year) / entry.district
+                    delivered = write_delivery(delivery, population, periods, year, rng)
+                    year_files[year].add(population, periods, prior_average)
+                    files, rows = files + 1, rows + delivered.rows
+                    injected += [(year, entry.district, delivered.source_file, *fault) for fault in delivered.faults]
+                    if progress is not None:
+                        progress("deliveries written", files, len(entries) * len(billing_years))
+                prior_average = winter_averages(population, periods, year)
+    _write_injected(workspace.folder / "truth" / "injected_rows.csv", sorted(injected, key=lambda row: row[0]))
+    return SimulationSummary(
+        workspace.folder, chosen.seed, tuple(billing_years), len(entries), chosen.accounts, files, rows
+    )
+
+
+def _chosen(folder: Path, accounts: int | None, seed: int | None, districts: int) -> SimulationFile:
+    """The arguments, and for those not given what ``simulation.yaml`` says."""
+    path = folder / "simulation.yaml"
+    if path.exists() or accounts is None or seed is None:
+        written = load_config(SimulationFile, path, "simulation.yaml")
+        accounts = written.accounts if accounts is None else accounts
+        seed = written.seed if seed is None else seed
+    return _checked(accounts, seed, districts)
+
+
+def _checked(accounts: int, seed: int, districts: int) -> SimulationFile:
+    if not 0 <= seed < 2**63:
+        raise ConfigError(f"seed: {seed} is not allowed; allowed: a whole number from 0 to 2^63 - 1.")
+    fewest = _FEWEST_PER_DISTRICT * districts
+    if not fewest <= accounts <= _MOST_ACCOUNTS:
+        raise ConfigError(
+            f"accounts: {accounts} is not allowed; allowed: {fewest:,} ({_FEWEST_PER_DISTRICT} for each of {districts} "
+            f"districts) to {_MOST_ACCOUNTS:,}."
+        )
+    return SimulationFile(accounts=accounts, seed=seed)
+
+
+def _split(accounts: int, districts: int, seed: int) -> list[int]:
+    """How many services each district has: nearly equal parts that add to all."""
+    weights = np.random.default_rng([seed, 2**16]).uniform(0.85, 1.15, districts)
+    above = accounts - _FEWEST_PER_DISTRICT * districts
+    bounds = np.rint(np.concatenate([[0], np.cumsum(weights)]) / weights.sum() * above).astype(int)
+    return [int(part) + _FEWEST_PER_DISTRICT for part in np.diff(bounds)]
+
+
+def _moving_day(entries: list[District], place: int, billing_year: int, seed: int) -> int:
+    """When services go over from a district to the next one: in January, on its first day where months are columns."""
+    by_month = any(entry.month_columns is not None for entry in entries[place : place + 2])
+    return day(billing_year, 1, 1 if by_month else int(np.random.default_rng([seed, 2**17, place]).integers(8, 25)))
+
+
+def _write_injected(path: Path, injected: list[tuple[int, str, str, str, str]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["year", "district_id", "source_file", "fault", "district_account"])
+    writer.writerows(injected)
+    with whole_file(path) as handle:
+        handle.write(text.getvalue().encode())
+
+
+def _new_workspace(folder: Path, accounts: int | None, districts: int | None, seed: int | None) -> None:
+    """Make ``folder`` a workspace with invented districts, each after one of the sample's in turn."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder}: not empty and no workspace; name a workspace, or a folder that is new or empty.")
+    count = _DEFAULT_DISTRICTS if districts is None else districts
+    if not 1 <= count <= 200:
+        raise ConfigError(f"--districts {count} is not allowed; allowed: 1 to 200.")
+    usual = load_config(SimulationFile, SAMPLE / "simulation.yaml", "simulation.yaml")
+    chosen = _checked(usual.accounts if accounts is None else accounts, usual.seed if seed is None else seed, count)
+    templates = [path.read_text(encoding="utf-8") for path in sorted((SAMPLE / "districts").glob("*.yaml"))]
+    (folder / "districts").mkdir(parents=True)
+    for number in range(count):
+        name = _INVENTED_NAMES[number % len(_INVENTED_NAMES)]
+        district = f"{name.lower().replace(' ', '_')}_{number + 1:03d}"
+        text = templates[number % len(templates)]
+        for key, value in (
+            ("district", district),
+            ("name", f"{name} Water District {number + 1}"),
+            ("write_to", f"office@{district.replace('_', '-')}.example"),
+        ):
+            text = re.sub(rf"(?m)^{key}: .*$", f"{key}: {value}", text, count=1)
+        (folder / "districts" / f"{district}.yaml").write_text(text, encoding="utf-8")
+    (folder / "simulation.yaml").write_text(
+        "# What `annual-billing simulate` makes for this workspace: deliveries and CIS extract of each billing year.\n"
+        f"accounts: {chosen.accounts}\nseed: {chosen.seed}\n",
+        encoding="utf-8",
+    )
+    sample = (SAMPLE / "workspace.yaml").read_text(encoding="utf-8")
+    (folder / "workspace.yaml").write_text(
+        re.sub(r"(?m)^name: .*$", "name: Simulated Sewer Utility", sample, count=1), encoding="utf-8"
+    )

@@ -1,0 +1,264 @@
+"""What they use: the reading calendar of a district and the water that every meter counts between two readings.
+
+Belongs here: service periods, seasons, leaks, estimates and their correction, registers, the true winter average.
+Does not belong here: who is there (``population``), how a period is written down (``layouts``).
+
+Volumes are whole numbers of 10^-decimals of the district's unit. Water flows in fractions; what a register shows is
+whole, and so are all figures from there on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from pipelines.simulation.lines import FAR, Flags, Floats, Ints, day
+from pipelines.simulation.population import SINGLE, Population
+from rate_tables.volume_units import SIZE_8NL
+from validations.district import District, RegisterReadings
+
+_MONTH_DAYS = 30.4375
+_SUMMER_PEAK = day(2000, 7, 25)
+_USAGE_DECIMALS = {"ccf": 1, "thousand_gal": 1, "m3": 1}
+_ESTIMATED_SHARE = 0.006
+_NEW_HOME_CCF = 8.0
+_LEAST_HISTORY_DAYS = 90
+_SIGN = {"domestic": 1.0, "deduct": -1.0, "make_up": -1.0, "blow_down": 1.0, "irrigation": 0.0, "fire": 0.0}
+
+
+def delivered_decimals(entry: District) -> int:
+    """Decimals of the district's unit to which it delivers."""
+    if entry.volume.implied_decimals or isinstance(entry.measure, RegisterReadings):
+        return entry.volume.implied_decimals
+    return _USAGE_DECIMALS.get(entry.volume.unit, 0)
+
+
+def delivered_per_ccf(entry: District) -> float:
+    """Delivered whole numbers in one CCF."""
+    return float(SIZE_8NL["ccf"] / SIZE_8NL[entry.volume.unit] * 10 ** delivered_decimals(entry))
+
+
+class Round(NamedTuple):
+    """When a meter reader comes: every so many months, in which of them, on which day (later if that is a weekend)."""
+
+    months: int
+    remainder: int
+    day_of_month: int
+
+
+_MONTHLY = [*(Round(1, 0, d) for d in range(1, 16)), Round(1, 0, 24)]
+_TWO_MONTHLY = [*(Round(2, 1, d) for d in range(3, 16, 2)), *(Round(2, 0, d) for d in range(24, 31))]
+_QUARTERLY = [*(Round(3, 2, d) for d in range(3, 16, 2)), *(Round(3, 1, d) for d in range(24, 31))]
+_CALENDAR_MONTHS = [Round(1, 0, 1)]
+
+
+def rounds_of(entry: District) -> list[Round]:
+    """The reading rounds of a district. Nearly all of them come by in the second half of April or the first of May."""
+    if entry.month_columns is not None:
+        return _CALENDAR_MONTHS
+    return {
+        "monthly": _MONTHLY,
+        "two_monthly": _TWO_MONTHLY,
+        "quarterly": _QUARTERLY,
+        "mixed": [*_MONTHLY, *_TWO_MONTHLY],
+    }[entry.billing_cycle]
+
+
+def last_read_by(billing_year: int) -> int:
+    """The last day whose readings are still in the delivery of a billing year."""
+    return day(billing_year, 5, 17)
+
+
+def read_days(round_: Round, billing_year: int) -> list[int]:
+    """Reading days of a delivery: the one that opens its first period, and all until it is sent."""
+    days = []
+    for month in range((billing_year - 2) * 12 + 6, billing_year * 12 + 5):
+        year, month_of_year = month // 12, month % 12 + 1
+        if month_of_year % round_.months != round_.remainder:
+            continue
+        last = day(year + month_of_year // 12, month_of_year % 12 + 1, 1) - 1
+        read = min(day(year, month_of_year, 1) + round_.day_of_month - 1, last)
+        weekday = (read + 3) % 7
+        if round_ not in _CALENDAR_MONTHS and weekday >= 5:
+            read += 7 - weekday
+        days.append(read)
+    by, before = last_read_by(billing_year), last_read_by(billing_year - 1)
+    opening = max(read for read in days if read <= before)
+    return [read for read in days if opening <= read <= by]
+
+
+@dataclass(frozen=True)
+class Periods:
+    """The service periods of one delivery, in the order of the district's meters and then of time.
+
+    ``meter``: row of the meters. ``start``, ``end``: days of the opening and the closing read. ``billed``: what the
+    district bills, in delivered whole numbers; ``registered``: what went through. ``closing``: the register at the end,
+    as if it had dials without limit. ``leaks``: rows whose meter counted a leak; ``without_leak``: what they would have
+    counted.
+    """
+
+    meter: Ints
+    start: Ints
+    end: Ints
+    billed: Ints
+    registered: Ints
+    closing: Ints
+    estimated: Flags
+    leaks: Ints
+    without_leak: Ints
+
+
+def first_of_each(meter: Ints) -> Flags:
+    """True where a new meter begins in rows that are grouped by meter."""
+    first = np.ones(len(meter), dtype=bool)
+    first[1:] = meter[1:] != meter[:-1]
+    return first
+
+
+def first_registers(population: Population, billing_years: list[int]) -> Ints:
+    """What each meter's register shows when the simulation begins, in delivered whole numbers."""
+    meters, measure = population.meters, population.entry.measure
+    if not isinstance(measure, RegisterReadings):
+        return np.zeros(len(meters), dtype=np.int64)
+    size = 10**measure.dials
+    shown: Ints = (meters["register_share"].to_numpy() * size).astype(np.int64)
+    begin = last_read_by(billing_years[0] - 2)
+    shown[meters["start"].to_numpy() > begin] = 0
+    rows = np.flatnonzero(meters["scenario"] == "rollover")
+    months = (meters["scenario_year"].to_numpy()[rows] - (billing_years[0] - 2)) * 12 - 6
+    # Averaged over a year, the part of the summer's height is 1/pi: the season is the upper half of a cosine.
+    use = meters["winter_ccf"].to_numpy()[rows] + meters["summer_ccf"].to_numpy()[rows] / np.pi
+    shown[rows] = (size - months * use * delivered_per_ccf(population.entry)).astype(np.int64) % size
+    return shown
+
+
+def _true_volumes(population: Population, meter: Ints, start: Ints, end: Ints, rng: np.random.Generator) -> Ints:
+    """What every meter counts in every period."""
+    meters, entry = population.meters, population.entry
+    season = np.maximum(np.cos(2 * np.pi * ((start + end) / 2 - _SUMMER_PEAK) / 365.25), 0)
+    month = meters["winter_ccf"].to_numpy()[meter] + meters["summer_ccf"].to_numpy()[meter] * season
+    opens, closes = meters["window_start"].to_numpy()[meter], meters["window_end"].to_numpy()[meter]
+    inside = np.clip(np.minimum(end, closes) - np.maximum(start, opens), 0, None) / (end - start)
+    month *= 1 + (meters["window_factor"].to_numpy()[meter] - 1) * inside
+    month *= np.exp(0.12 * rng.standard_normal(len(meter)))
+    month *= np.exp(0.06 * rng.standard_normal(len(meters)))[meter]
+    volume: Ints = np.rint(month * ((end - start) / _MONTH_DAYS * delivered_per_ccf(entry))).astype(np.int64)
+    return np.minimum(volume, _most_in_a_period(entry))
+
+
+def _most_in_a_period(entry: District) -> int:
+    """A register that went round is believed up to a limit, and no meter here comes near it."""
+    if isinstance(entry.measure, RegisterReadings):
+        return int(entry.measure.rollover_at_most * 10 ** delivered_decimals(entry) * 6 // 10)
+    return 2**40
+
+
+def _spring_leaks(
+    population: Population,
+    billing_year: int,
+    meter: Ints,
+    start: Ints,
+    end: Ints,
+    volume: Ints,
+    rng: np.random.Generator,
+) -> tuple[Ints, Ints]:
+    """Let one winter period of each leaking meter run to several times its use; rows, and what they would have been."""
+    meters = population.meters
+    leaking = ((meters["scenario"] == "leak") & (meters["scenario_year"] == billing_year)).to_numpy()[meter]
+    in_winter = np.minimum(end, day(billing_year, 5, 1)) - np.maximum(start, day(billing_year - 1, 11, 1))
+    rows = rng.permutation(np.flatnonzero(leaking & (in_winter >= 0.8 * (end - start)) & (volume > 0)))
+    rows = np.sort(rows[np.unique(meter[rows], return_index=True)[1]])
+    without = volume[rows].copy()
+    leaked = np.rint(without * rng.uniform(4, 8, len(rows))).astype(np.int64)
+    volume[rows] = np.minimum(leaked, _most_in_a_period(population.entry))
+    return rows, without
+
+
+def _estimates(
+    population: Population, billing_year: int, meter: Ints, end: Ints, true: Ints, rng: np.random.Generator
+) -> tuple[Flags, Ints]:
+    """Which closing reads are estimated, and by how much the register is then taken too high, in whole numbers."""
+    meters, entry = population.meters, population.entry
+    count = len(meter)
+    if entry.columns.read_type is None or "estimated" not in entry.read_types.values():
+        return np.zeros(count, dtype=bool), np.zeros(count, dtype=np.int64)
+    first = first_of_each(meter)
+    begins = np.flatnonzero(first)
+    sizes = np.diff(np.append(begins, count))
+    place, size = np.arange(count) - begins.repeat(sizes), sizes.repeat(sizes)
+    playing = ((meters["scenario"] == "estimated_reads") & (meters["scenario_year"] == billing_year)).to_numpy()[meter]
+    chance = (rng.random(count) < _ESTIMATED_SHARE) & meters["is_plain"].to_numpy()[meter]
+    estimated = np.where(playing, (place >= size // 2 - 1) & (place <= size // 2), chance)
+    # The last read of a delivery and the last of a meter are always real ones, so every estimate is corrected.
+    last = np.append(first[1:], True)
+    estimated &= ~last & (end != meters["end"].to_numpy()[meter])
+    # Too high an estimate ends in a credit or a register that goes back, which not every district can write.
+    credits = entry.volume.negative == "credit" and not isinstance(entry.measure, RegisterReadings)
+    factor = rng.uniform(0.6, 1.5, count) if credits else rng.uniform(0.5, 1.0, count)
+    if credits:
+        factor = np.where(playing, rng.uniform(1.5, 3.0, count), factor)
+    error = np.where(estimated, np.rint(true * (factor - 1)).astype(np.int64), 0)
+    running = np.cumsum(error)
+    at_last_actual = np.maximum.accumulate(np.where(estimated, 0, np.arange(count)))
+    return estimated, np.where(estimated, running - running[at_last_actual], 0)
+
+
+def periods_of(population: Population, billing_year: int, registers: Ints, rng: np.random.Generator) -> Periods:
+    """All service periods of a district's delivery. ``registers`` moves on to what each meter shows at its end."""
+    meters = population.meters
+    calendar = [read_days(round_, billing_year) for round_ in rounds_of(population.entry)]
+    reads = np.array([[*days, *[FAR] * (16 - len(days))] for days in calendar])
+    route = meters["route"].to_numpy() % len(calendar)
+    counts = np.array([len(days) - 1 for days in calendar])[route]
+    meter = np.arange(len(meters)).repeat(counts)
+    place = np.arange(len(meter)) - (np.cumsum(counts) - counts).repeat(counts)
+    start = np.maximum(reads[route[meter], place], meters["start"].to_numpy()[meter])
+    end = np.minimum(reads[route[meter], place + 1], meters["end"].to_numpy()[meter])
+    there = end > start
+    meter, start, end = meter[there], start[there], end[there]
+
+    true = _true_volumes(population, meter, start, end, rng)
+    leaks, without_leak = _spring_leaks(population, billing_year, meter, start, end, true, rng)
+    estimated, too_high = _estimates(population, billing_year, meter, end, true, rng)
+    first = first_of_each(meter)
+    total = np.cumsum(true)
+    before_meter = np.maximum.accumulate(np.where(first, total - true, 0))
+    closing = registers[meter] + total - before_meter
+    last = np.append(first[1:], True)
+    registers[meter[last]] = closing[last]
+    before = np.where(first, 0, np.concatenate([[0], too_high[:-1]]))
+    billed = true + too_high - before
+    return Periods(meter, start, end, billed, true, closing + too_high, estimated, leaks, without_leak)
+
+
+def winter_averages(population: Population, periods: Periods, billing_year: int) -> Floats:
+    """True winter use of each service per month in CCF; NaN where not known. The CIS bills from it a year later."""
+    services, links = population.services, population.links
+    opens, closes = day(billing_year - 1, 11, 1), day(billing_year, 5, 1)
+    count = len(population.meters)
+    inside = np.clip(np.minimum(periods.end, closes) - np.maximum(periods.start, opens), 0, None)
+    counted = periods.registered * inside / (periods.end - periods.start)
+    by_meter = np.bincount(periods.meter, counted, count) / delivered_per_ccf(population.entry)
+    covered = inside > 0
+    since, until = np.full(count, closes), np.full(count, opens)
+    np.minimum.at(since, periods.meter[covered], np.maximum(periods.start[covered], opens))
+    np.maximum.at(until, periods.meter[covered], np.minimum(periods.end[covered], closes))
+
+    own = links[links["service"] >= 0]
+    service, meter = own["service"].to_numpy(), own["meter"].to_numpy()
+    part = own["purpose"].map(_SIGN).to_numpy() * own["share_millionths"].to_numpy() / 1e6
+    volume = np.bincount(service, part * by_meter[meter], len(services))
+    first, last = np.full(len(services), closes), np.full(len(services), opens)
+    np.minimum.at(first, service, since[meter])
+    np.maximum.at(last, service, until[meter])
+    days = last - first
+    with np.errstate(divide="ignore", invalid="ignore"):
+        average = np.where(days > 0, volume / days * ((closes - opens) / 6), np.nan)
+    source = services["volume_source"].to_numpy()
+    average = np.where(np.isin(source, ["well", "permit"]), services["winter_ccf"].to_numpy(), average)
+    average[source == "wholesale"] = np.nan
+    new = (source == "district") & (days < _LEAST_HISTORY_DAYS)
+    average[new] = np.where(services["class"].to_numpy()[new] == SINGLE, _NEW_HOME_CCF, np.nan)
+    return np.maximum(average, 0)
