@@ -64,15 +64,15 @@ def billing_basis(
     counted = counted_periods(consumption, service_consumption, adjusted_consumption, sewer_services, rule, window)
     averages = winter_averages(counted, rule, rounding, window)
 
-    services = _with_awaited(
-        _with_prior(sewer_services, current_averages, rule), meter_links, delivery_totals, year
-    )
+    services = _with_awaited(_with_prior(sewer_services, current_averages, rule), meter_links, delivery_totals, year)
     s = looked_up(services, averages, "service_id", *(c for c in averages.columns if c != "service_id"))
     minimum = rule.minimum_days.value
     days = s.days_covered.fill_null(0)
 
     excluded_sources = [v for v, what in rule.other_volume_sources.value.items() if what == "exclude"]
-    is_closed = ~s.status.isin(list(rule.statuses.value)) | (s.service_end <= ibis.literal(year.effective)).fill_null(False)
+    is_closed = ~s.status.isin(list(rule.statuses.value)) | (s.service_end <= ibis.literal(year.effective)).fill_null(
+        False
+    )
     is_excluded = s.volume_source.isin(excluded_sources)
     is_measured = s.volume_source == "district"
     defaults = {name: whole(value, 3) for name, value in rule.no_history_default.value.items()}
@@ -94,8 +94,12 @@ def billing_basis(
         *(fallbacks[step] for step in rule.without_enough_history.value),
         else_="held",
     )
-    s = s.mutate(derivation=derivation, days=days, is_closed=is_closed, is_excluded=is_excluded, is_measured=is_measured)
-    default = ibis.cases(*((s.customer_class == name, value) for name, value in defaults.items()), else_=ibis.null("int64"))
+    s = s.mutate(
+        derivation=derivation, days=days, is_closed=is_closed, is_excluded=is_excluded, is_measured=is_measured
+    )
+    default = ibis.cases(
+        *((s.customer_class == name, value) for name, value in defaults.items()), else_=ibis.null("int64")
+    )
     average = ibis.cases(
         (s.derivation.isin(["computed", "adjusted"]), s.average_thousandths),
         (s.derivation.isin(["carried_forward", "prior_year"]), s.prior_average_thousandths),
@@ -103,7 +107,9 @@ def billing_basis(
         else_=ibis.null("int64"),
     )
     few_days = (
-        ibis.literal("only ") + s.days.cast("string") + f" days of the present occupant's winter are known, {minimum} are needed"
+        ibis.literal("only ")
+        + s.days.cast("string")
+        + f" days of the present occupant's winter are known, {minimum} are needed"
     )
     note = ibis.cases(
         (s.is_closed, "the service is closed or ends by the effective date"),

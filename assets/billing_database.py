@@ -41,11 +41,14 @@ def _published_column(name: str) -> str:
     return f'CAST("{name}"::DECIMAL(18, 0) * {one}::DECIMAL({decimals + 1}, {decimals}) AS DECIMAL(18, {decimals})) AS "{published}"'
 
 
+# Names of tables and columns in this SQL are those of the contracts, and paths are quoted: nothing comes from a file.
+
+
 def _create(con: duckdb.DuckDBPyConnection, contract: Contract, paths: dict[int, list[str]]) -> None:
     """One table with the rows of every year; without rows if no year has any."""
     columns = ", ".join(_published_column(name) for name in contract.columns)
     parts = [
-        f"SELECT {year}::INTEGER AS billing_year, {columns} FROM read_parquet([{', '.join(map(_quoted, files))}])"
+        f"SELECT {year}::INTEGER AS billing_year, {columns} FROM read_parquet([{', '.join(map(_quoted, files))}])"  # noqa: S608
         for year, files in sorted(paths.items())
         if files
     ]
@@ -54,7 +57,7 @@ def _create(con: duckdb.DuckDBPyConnection, contract: Contract, paths: dict[int,
     else:
         types = ", ".join(f'NULL::{_sql_type(contract, name)} AS "{name}"' for name in contract.columns)
         con.execute(
-            f'CREATE TABLE "{contract.name}" AS SELECT 0::INTEGER AS billing_year, {columns} FROM (SELECT {types}) WHERE false'
+            f'CREATE TABLE "{contract.name}" AS SELECT 0::INTEGER AS billing_year, {columns} FROM (SELECT {types}) WHERE false'  # noqa: S608
         )
     con.execute(f'COMMENT ON TABLE "{contract.name}" IS {_quoted(f"One row per billing year and {contract.row}")}')
     con.execute(f"COMMENT ON COLUMN \"{contract.name}\".billing_year IS 'Annual update effective in this year'")
@@ -114,7 +117,7 @@ def _remove_stale_log(database: Path) -> None:
 
 
 def _count(con: duckdb.DuckDBPyConnection, table: str) -> int:
-    row: Any = con.execute(f'SELECT count(*) FROM "{table}"').fetchone()
+    row: Any = con.execute(f'SELECT count(*) FROM "{table}"').fetchone()  # noqa: S608
     return int(row[0])
 
 
@@ -145,5 +148,3 @@ def billing_database_asset(workspace: Workspace, upstream: list[dg.AssetKey]) ->
         )
 
     return _billing_database
-
-

@@ -31,9 +31,7 @@ def bill_lines(billing_basis: ir.Table, sewer_services: ir.Table, *, year: Year)
     if year.rates is None:
         return BILL_LINES.empty()
     rated = billing_basis.filter(billing_basis.winter_average_thousandths.notnull())
-    services = sewer_services.inner_join(
-        rated.select("service_id", "winter_average_thousandths"), "service_id"
-    )
+    services = sewer_services.inner_join(rated.select("service_id", "winter_average_thousandths"), "service_id")
     return charge_lines(services, year.rates).mutate(period_start=ibis.literal(_schedule_period(year)[0]))
 
 

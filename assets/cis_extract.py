@@ -90,9 +90,7 @@ def with_shares_in_line(meter_links: ir.Table) -> ir.Table:
     return meter_links.mutate(share_from_millionths=meter_links.share_millionths.sum().over(before).fill_null(0))
 
 
-def extract_changes(
-    services: ir.Table, links: ir.Table, services_before: ir.Table, links_before: ir.Table
-) -> ir.Table:
+def extract_changes(services: ir.Table, links: ir.Table, services_before: ir.Table, links_before: ir.Table) -> ir.Table:
     """What changed since last year's extract: new, gone, closed, occupant, class, EDU, meter links."""
 
     def described(table: ir.Table, meter_links: ir.Table, suffix: str) -> ir.Table:
@@ -119,7 +117,10 @@ def extract_changes(
 
     def change(kind: str, where: ir.BooleanValue, before: ir.StringValue, after: ir.StringValue) -> ir.Table:
         return both.filter(where.fill_null(False)).select(
-            service_id=ibis._.service, change=ibis.literal(kind), last_year=before.fill_null(""), this_year=after.fill_null("")
+            service_id=ibis._.service,
+            change=ibis.literal(kind),
+            last_year=before.fill_null(""),
+            this_year=after.fill_null(""),
         )
 
     was_closed, is_closed = both.status_then == "closed", both.status == "closed"
@@ -240,10 +241,14 @@ def cis_extract_assets(workspace: Workspace) -> dg.AssetsDefinition:
         def changes() -> ir.Table:
             if before is None:
                 return EXTRACT_CHANGES.empty()
-            return extract_changes(extract.sewer_services, extract.meter_links, before.sewer_services, before.meter_links)
+            return extract_changes(
+                extract.sewer_services, extract.meter_links, before.sewer_services, before.meter_links
+            )
 
         made = {"extract_changes": changes, "cis_rejected_rows": lambda: extract.rejected_rows}
-        version = version_of("cis_extract", year_version(year), extract.version(), before.version() if before else "none")
+        version = version_of(
+            "cis_extract", year_version(year), extract.version(), before.version() if before else "none"
+        )
         for name, (contract, _) in _OUTPUTS.items():
             make = made.get(name, lambda name=name: getattr(extract, name))  # type: ignore[misc]
             slice_id = CIS if contract is REJECTED_ROWS else WHOLE

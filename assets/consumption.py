@@ -236,7 +236,9 @@ def without_duplicates(records: ir.Table, entry: District) -> ir.Table:
     good = records.filter(records.reason_code.isnull())
     if entry.exact_duplicate == "duplicate":
         # Only keys that stand more than once are ranked: ranking every row would sort the whole delivery.
-        repeated = _null_safe_keys(good, everything).group_by("row_key").agg(times=ibis._.count()).filter(ibis._.times > 1)
+        repeated = (
+            _null_safe_keys(good, everything).group_by("row_key").agg(times=ibis._.count()).filter(ibis._.times > 1)
+        )
         ranked = _null_safe_keys(good, everything).semi_join(repeated, "row_key")
         ranked = ranked.mutate(rank=ibis.row_number().over(group_by="row_key", order_by=_WHERE))
         again = ranked.filter(ranked.rank > 0).mutate(code=ibis.literal("exact_duplicate"))
@@ -268,7 +270,9 @@ def use_between_readings(records: ir.Table, measure: RegisterReadings) -> ir.Tab
     above the one before, because then nobody can tell which of the three is wrong.
     """
     good = records.filter(records.reason_code.isnull())
-    series = ibis.window(group_by=["district_account", "meter_id"], order_by=["period_end", "source_file", "source_row"])
+    series = ibis.window(
+        group_by=["district_account", "meter_id"], order_by=["period_end", "source_file", "source_row"]
+    )
     reading = good.delivered_quantity_thousandths
     stepped = good.mutate(
         previous=reading.lag(1).over(series),
@@ -413,7 +417,9 @@ class _FrontDoor:
             fact |= self._facts(sheet, typed)
 
         if parts:
-            classified = self._kept("classified", classified_records(ibis.union(*parts) if len(parts) > 1 else parts[0], self.entry))
+            classified = self._kept(
+                "classified", classified_records(ibis.union(*parts) if len(parts) > 1 else parts[0], self.entry)
+            )
             taken, left = consumption(classified, self.entry), rejected_rows(classified, self.entry.district)
         else:
             taken, left = CONSUMPTION.empty(), REJECTED_ROWS.empty()
@@ -423,11 +429,17 @@ class _FrontDoor:
             "consumption": taken,
             "meters": meters(taken),
             "rejected_rows": left,
-            "delivery_totals": ibis.memtable(totals, schema=DELIVERY_TOTALS.schema) if totals else DELIVERY_TOTALS.empty(),
+            "delivery_totals": ibis.memtable(totals, schema=DELIVERY_TOTALS.schema)
+            if totals
+            else DELIVERY_TOTALS.empty(),
         }
 
     def _facts(self, sheet: Sheet, typed: ir.Table) -> dict[str, Any]:
-        counted = typed.agg(n=typed.count(), q=typed.delivered_quantity_thousandths.sum().cast("int64")).to_pyarrow().to_pylist()[0]
+        counted = (
+            typed.agg(n=typed.count(), q=typed.delivered_quantity_thousandths.sum().cast("int64"))
+            .to_pyarrow()
+            .to_pylist()[0]
+        )
         return {
             "rows_in_file": sheet.rows_in_file, "rows_of_layout": sheet.rows_of_layout, "records": counted["n"],
             "delivered_quantity_thousandths": counted["q"] or 0,
@@ -464,7 +476,10 @@ _OUTPUTS = {
     "consumption": (CONSUMPTION, "Consumption of {name} in the one canonical form"),
     "meters": (METERS, "Meters of {name} and what each delivered in all"),
     "rejected_rows": (REJECTED_ROWS, "What of {name}'s files is not consumption, and why"),
-    "delivery_totals": (DELIVERY_TOTALS, "What each file of {name} holds, counted while it was read, and what it states of itself"),
+    "delivery_totals": (
+        DELIVERY_TOTALS,
+        "What each file of {name} holds, counted while it was read, and what it states of itself",
+    ),
 }
 
 
@@ -502,4 +517,3 @@ def consumption_assets(entry: District, workspace: Workspace) -> dg.AssetsDefini
             door.close()
 
     return _front_door
-

@@ -121,7 +121,10 @@ def receive(workspace: Workspace, billing_year: int, entry: District) -> list[di
         if name not in present:
             status, message = "withdrawn", "the file is no longer at the district's location; it is kept but not read"
         elif present[name][0] != sha:
-            status, message = "superseded", "another content was delivered under this name; this one is kept but not read"
+            status, message = (
+                "superseded",
+                "another content was delivered under this name; this one is kept but not read",
+            )
         elif first_name[sha] != name:
             status, message = "same_content", f"the same content as {first_name[sha]}; read once"
         else:

@@ -64,7 +64,9 @@ def _nearest(left: ir.Table, right: ir.Table) -> ir.Table:
         for order, (mine, theirs) in enumerate(without_last.values())
     ]
     found = ibis.union(*pairs)
-    best = found.group_by("district_id", district_account="account").agg(nearest_account=ibis._.other.argmin(ibis._.order))
+    best = found.group_by("district_id", district_account="account").agg(
+        nearest_account=ibis._.other.argmin(ibis._.order)
+    )
     known = looked_up(left, best, ["district_id", "district_account"], "nearest_account")
     return known.mutate(nearest_account=known.nearest_account.fill_null(""))
 

@@ -76,7 +76,10 @@ def version_of(*parts: object) -> str:
 def year_version(year: Year) -> str:
     """What of the year's settings a table can depend on."""
     return version_of(
-        year.billing_year, year.effective, year.averaging.content_hash, year.rates.content_hash if year.rates else "none"
+        year.billing_year,
+        year.effective,
+        year.averaging.content_hash,
+        year.rates.content_hash if year.rates else "none",
     )
 
 
@@ -147,7 +150,7 @@ class Stage:
 
     def input_keys(self, workspace: Workspace) -> dict[str, dg.AssetKey]:
         """Argument name -> asset, one argument per district where each district has its own asset."""
-        keys = {}
+        keys: dict[str, dg.AssetKey] = {}
         for name in self.inputs:
             if name in PER_DISTRICT:
                 keys |= {f"{name}__{d}": dg.AssetKey([name, d]) for d in workspace.districts}
@@ -167,12 +170,12 @@ class Stage:
 
         return Making(self.contract, year.billing_year, {s: slice_of(s) for s in wanted})
 
-    def _input(
-        self, name: str, stored: dict[str, Stored], slice_id: str
-    ) -> tuple[Callable[[], ir.Table], str]:
+    def _input(self, name: str, stored: dict[str, Stored], slice_id: str) -> tuple[Callable[[], ir.Table], str]:
         """How to read one input for one slice, and its version."""
         if name in PER_DISTRICT:
-            districts = {key.removeprefix(f"{name}__"): value for key, value in stored.items() if key.startswith(f"{name}__")}
+            districts = {
+                key.removeprefix(f"{name}__"): value for key, value in stored.items() if key.startswith(f"{name}__")
+            }
             if slice_id in districts and name not in self.whole:
                 chosen = [districts[slice_id]]
             elif slice_id == tables.NO_DISTRICT and name not in self.whole:
@@ -227,4 +230,3 @@ def stage(
         return Stage(function, contract, group, by_slice, frozenset(whole))
 
     return wrap
-

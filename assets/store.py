@@ -61,13 +61,13 @@ class Store:
         target.parent.mkdir(parents=True, exist_ok=True)
         beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
         try:
-            self.con.to_parquet(
-                contract.conform(table), beside, KV_METADATA={"version": version}, COMPRESSION="zstd"
-            )
+            self.con.to_parquet(contract.conform(table), beside, KV_METADATA={"version": version}, COMPRESSION="zstd")
             written = ibis.Schema.from_pyarrow(pq.read_schema(beside))
             for name, declared in contract.schema.items():
                 if written[name].copy(nullable=True) != declared.copy(nullable=True):
-                    raise TypeError(f"table {contract.name}: {name} was written as {written[name]}, declared {declared}")
+                    raise TypeError(
+                        f"table {contract.name}: {name} was written as {written[name]}, declared {declared}"
+                    )
             with beside.open("rb") as file:
                 os.fsync(file.fileno())
             rows = pq.read_metadata(beside).num_rows

@@ -106,7 +106,7 @@ def status(year: YearArgument, workspace: WorkspaceOption = None) -> None:
 def simulate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The workspace to fill; made if it does not exist.")],
     accounts: Annotated[
-        int | None, typer.Option(min=50, help="Sewer services, about.", show_default="from simulation.yaml")
+        int | None, typer.Option(min=25, help="Sewer services, about.", show_default="from simulation.yaml")
     ] = None,
     districts: Annotated[
         int | None, typer.Option(min=1, max=200, help="Districts of a new workspace.", show_default="4")
@@ -120,17 +120,18 @@ def simulate(
     Overwrites the deliveries, extracts and adjustments of the workspace's billing years; never its work folder.
     """
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
     from pipelines.simulation import simulate as make
 
     errors = Console(stderr=True)
     with Progress(console=errors, disable=not errors.is_terminal) as progress:
-        bars: dict[str, object] = {}
+        bars: dict[str, TaskID] = {}
 
         def shown(what: str, done: int, of: int) -> None:
-            bar = bars.setdefault(what, progress.add_task(what, total=of))
-            progress.update(bar, completed=done)  # type: ignore[arg-type]
+            if what not in bars:
+                bars[what] = progress.add_task(what, total=of)
+            progress.update(bars[what], completed=done)
 
         made = make(folder, accounts, districts, seed, shown)
     typer.echo(

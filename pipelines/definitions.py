@@ -57,9 +57,7 @@ def build_assets(workspace: Workspace) -> list[dg.AssetsDefinition]:
     return [*made, billing_database_asset(workspace, every_table)]
 
 
-def build_definitions(
-    workspace: Workspace, loggers: Mapping[str, dg.LoggerDefinition] | None = None
-) -> dg.Definitions:
+def build_definitions(workspace: Workspace, loggers: Mapping[str, dg.LoggerDefinition] | None = None) -> dg.Definitions:
     """The definitions of a workspace. ConfigError if something a person wrote in it is wrong."""
     assets = build_assets(workspace)
     checks = [checks_on(key, workspace) for asset in assets for key in sorted(asset.keys)]

@@ -43,7 +43,9 @@ class StoreIOManager(dg.IOManager):
         elif name in PER_DISTRICT:
             slices = (*self._session.workspace.districts, CIS, ADJUSTMENT_SHEET)
         else:
-            present = [s for s in all_slices(self._session.workspace) if self._session.store.path(contract, year, s).exists()]
+            present = [
+                s for s in all_slices(self._session.workspace) if self._session.store.path(contract, year, s).exists()
+            ]
             slices = tuple(present) or (WHOLE,)
         return Stored(self._session.store, contract, year, slices)
 

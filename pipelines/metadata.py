@@ -49,7 +49,9 @@ def markdown_table(rows: list[dict[str, Any]], columns: list[str]) -> str:
     if not rows:
         return "*no rows*"
     head = "| " + " | ".join(scale_of(c)[0].replace("_", " ") for c in columns) + " |"
-    numeric = {c for c in columns if any(isinstance(r.get(c), (int, Decimal)) and not isinstance(r.get(c), bool) for r in rows)}
+    numeric = {
+        c for c in columns if any(isinstance(r.get(c), (int, Decimal)) and not isinstance(r.get(c), bool) for r in rows)
+    }
     rule = "|" + "|".join("---:" if c in numeric else "---" for c in columns) + "|"
     body = ["| " + " | ".join(shown_value(c, row.get(c)) for c in columns) + " |" for row in rows]
     return "\n".join([head, rule, *body])
@@ -73,7 +75,9 @@ def described(contract: Contract, table: ir.Table, rows: int) -> dict[str, Any]:
     ]  # fmt: skip
     if sums and "volume_unit" in contract.columns:
         by_unit = table.group_by("volume_unit").agg(**{c: table[c].sum().cast("decimal(38, 0)") for c in sums})
-        listed = [{k: _whole(v) for k, v in row.items()} for row in by_unit.order_by("volume_unit").to_pyarrow().to_pylist()]
+        listed = [
+            {k: _whole(v) for k, v in row.items()} for row in by_unit.order_by("volume_unit").to_pyarrow().to_pylist()
+        ]
         facts["volumes"] = dg.MetadataValue.md(markdown_table(listed, ["volume_unit", *sums]))
     elif sums:
         total = table.agg(**{c: table[c].sum().cast("decimal(38, 0)") for c in sums}).to_pyarrow().to_pylist()[0]

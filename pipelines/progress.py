@@ -28,13 +28,12 @@ class _Listener(logging.Handler):
 def progress_logger(heard: Callable[[str, str], None]) -> dg.LoggerDefinition:
     """A Dagster logger that tells ``heard`` of each step's events (event type, step) and prints nothing."""
 
-    @dg.logger(description="Progress of a run in a terminal")
     def _progress(_context: InitLoggerContext) -> logging.Logger:
         listener = logging.Logger(LOGGER, level=logging.DEBUG)
         listener.addHandler(_Listener(heard))
         return listener
 
-    return _progress
+    return dg.LoggerDefinition(_progress, config_schema={}, description="Progress of a run in a terminal")
 
 
 def step_in_words(step: str) -> str:

@@ -25,7 +25,9 @@ _MILLION = 1_000_000
 _NEVER = dt.date(9999, 12, 31)
 
 
-def _part(volume: ir.IntegerValue, begin: ir.IntegerValue, end: ir.IntegerValue, of: ir.IntegerValue | int) -> ir.IntegerValue:
+def _part(
+    volume: ir.IntegerValue, begin: ir.IntegerValue, end: ir.IntegerValue, of: ir.IntegerValue | int
+) -> ir.IntegerValue:
     """The part of ``volume`` from ``begin`` to ``end`` of ``of``; parts laid end to end add to the volume exactly."""
     return round_half_away(volume * end, of) - round_half_away(volume * begin, of)
 
@@ -75,7 +77,9 @@ def counted_periods(
 
     rules = rule.purposes.value
     of_kind = {kind: [p for p, r in rules.items() if r == kind] for kind in ("add", "subtract", "replace")}
-    replaced = service_consumption.filter(service_consumption.purpose.isin(of_kind["replace"])).select("service_id").distinct()
+    replaced = (
+        service_consumption.filter(service_consumption.purpose.isin(of_kind["replace"])).select("service_id").distinct()
+    )
     replaced = replaced.mutate(is_replaced=ibis.literal(True))
     met = looked_up(met.mutate(volume=volume), replaced, "service_id", "is_replaced")
     is_replaced = met.is_replaced.fill_null(False)
@@ -136,12 +140,18 @@ def winter_averages(
         periods_estimated=ibis._.is_estimated.cast("int64").sum(),
         periods_adjusted=ibis._.is_adjusted.cast("int64").sum(),
     )
-    size = ibis.cases(*((by_unit.volume_unit == unit, ibis.literal(eights, "int64")) for unit, eights in SIZE_8NL.items()))
-    totals = by_unit.mutate(size_8nl=size).group_by("service_id").agg(
-        volume_8nl_thousandths=(ibis._.volume * ibis._.size_8nl).sum(),
-        periods_counted=ibis._.periods_counted.sum(),
-        periods_estimated=ibis._.periods_estimated.sum(),
-        periods_adjusted=ibis._.periods_adjusted.sum(),
+    size = ibis.cases(
+        *((by_unit.volume_unit == unit, ibis.literal(eights, "int64")) for unit, eights in SIZE_8NL.items())
+    )
+    totals = (
+        by_unit.mutate(size_8nl=size)
+        .group_by("service_id")
+        .agg(
+            volume_8nl_thousandths=(ibis._.volume * ibis._.size_8nl).sum(),
+            periods_counted=ibis._.periods_counted.sum(),
+            periods_estimated=ibis._.periods_estimated.sum(),
+            periods_adjusted=ibis._.periods_adjusted.sum(),
+        )
     )
     totals = looked_up(totals, days_covered(counted), "service_id", "days_covered")
     days = totals.days_covered.fill_null(0)

@@ -166,9 +166,7 @@ def load_schedule(path: Path) -> LoadedSchedule:
         raise ConfigError(
             f"{shown}: key utility: {schedule.utility!r} contradicts the folder; it must be {path.parent.name!r}."
         )
-    return LoadedSchedule(
-        schedule=schedule, file=shown, content_hash=hashlib.sha256(path.read_bytes()).hexdigest()
-    )
+    return LoadedSchedule(schedule=schedule, file=shown, content_hash=hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def load_schedules(folder: Path) -> list[LoadedSchedule]:

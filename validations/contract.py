@@ -120,9 +120,7 @@ def violations(contract: Contract, table: ir.Table) -> ir.Table:
         [ibis.ifelse(broken, ibis.literal(rule), ibis.null("string")) for rule, broken in rules.items()]
     ).filter(lambda rule: rule.notnull())
     by_column = table.filter(reduce(or_, rules.values())).mutate(broken_rule=words.join("; "))
-    repeated = (
-        table.group_by(list(contract.key)).agg(times=ibis._.count()).filter(ibis._.times > 1).drop("times")
-    )
+    repeated = table.group_by(list(contract.key)).agg(times=ibis._.count()).filter(ibis._.times > 1).drop("times")
     by_key = table.semi_join(repeated, list(contract.key)).mutate(
         broken_rule=ibis.literal(f"the key ({', '.join(contract.key)}) stands more than once")
     )

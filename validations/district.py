@@ -145,7 +145,8 @@ class District(Strict):
     read_types: dict[str, ReadType] = Field(default_factory=dict, description="The district's code -> what it means")
     billing_cycle: Literal["monthly", "two_monthly", "quarterly", "mixed"]
     exact_duplicate: Literal["duplicate", "second_meter"] = Field(
-        "duplicate", description="What a row equal to another in every field is; without meter ids it may be another meter"
+        "duplicate",
+        description="What a row equal to another in every field is; without meter ids it may be another meter",
     )
     same_period_other_values: Literal["refuse", "add"] = Field(
         "refuse", description="What two volumes for one meter and period are: a contradiction, or two registers"
@@ -162,13 +163,19 @@ class District(Strict):
                     f"for {self.layout.kind}, columns.{field} as "
                     + ("{start, width}" if isinstance(self.layout, FixedWidth) else "a header's name or {position}")
                 )
-        if isinstance(self.layout, Delimited) and self.layout.header_row == 0:
-            if any(isinstance(r, str) for r in named.values()):
-                raise ValueError("without a header (layout.header_row 0), columns by {position} only")
+        has_header = not isinstance(self.layout, Delimited) or self.layout.header_row > 0
+        if not has_header and any(isinstance(r, str) for r in named.values()):
+            raise ValueError("without a header (layout.header_row 0), columns by {position} only")
         if self.month_columns is not None:
-            needed, useless = set[str](), {"volume", "reading", "period_start", "period_end", "read_date"} & named.keys()
+            needed, useless = (
+                set[str](),
+                {"volume", "reading", "period_start", "period_end", "read_date"} & named.keys(),
+            )
         elif self.measure.gives == "register_readings":
-            needed, useless = {"reading", "read_date"}, {"volume", "registered_volume", "period_start", "period_end"} & named.keys()
+            needed, useless = (
+                {"reading", "read_date"},
+                {"volume", "registered_volume", "period_start", "period_end"} & named.keys(),
+            )
         else:
             needed, useless = {"volume", "period_start", "period_end"}, {"reading", "read_date"} & named.keys()
         if needed - named.keys():

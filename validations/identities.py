@@ -34,13 +34,9 @@ def _identity(rows: ir.Table, name: str, left: tuple[str, ir.Value], right: tupl
 def identities_of_files(delivery_totals: ir.Table, consumption: ir.Table, rejected_rows: ir.Table) -> list[ir.Table]:
     """Records and quantity of each file, against what became of them; and against what the file states of itself."""
     file = ["district_id", "source_file"]
-    taken = consumption.group_by(file).agg(
-        n=ibis._.count(), q=ibis._.delivered_quantity_thousandths.sum()
-    )
+    taken = consumption.group_by(file).agg(n=ibis._.count(), q=ibis._.delivered_quantity_thousandths.sum())
     records = rejected_rows.filter(rejected_rows.reason_code != "file_unreadable")
-    left_out = records.group_by(file).agg(
-        n=ibis._.count(), q=ibis._.delivered_quantity_thousandths.sum()
-    )
+    left_out = records.group_by(file).agg(n=ibis._.count(), q=ibis._.delivered_quantity_thousandths.sum())
     t = delivery_totals.filter(~delivery_totals.unreadable)
     t = looked_up(t, taken.rename(taken_n="n", taken_q="q"), file, "taken_n", "taken_q")
     t = looked_up(t, left_out.rename(left_n="n", left_q="q"), file, "left_n", "left_q")
@@ -60,7 +56,9 @@ def identities_of_files(delivery_totals: ir.Table, consumption: ir.Table, reject
     ]  # fmt: skip
 
 
-def identities_of_year(sewer_services: ir.Table, billing_basis: ir.Table, bills: ir.Table, bill_lines: ir.Table) -> list[ir.Table]:
+def identities_of_year(
+    sewer_services: ir.Table, billing_basis: ir.Table, bills: ir.Table, bill_lines: ir.Table
+) -> list[ir.Table]:
     """Services against the basis, the basis against bills, bills against lines, lines against their shares."""
     services = sewer_services.agg(left=ibis._.count())
     basis = billing_basis.agg(

@@ -169,7 +169,9 @@ SEWER_SERVICES = Contract(
         "status": column("string", "Status of the service", isin=STATUSES),
         "service_start": column("date", "First day of service"),
         "service_end": column("date", "First day without service; empty while it goes on", nullable=True),
-        "occupant_since": column("date", "Since when the present occupant is there; empty before the first", nullable=True),
+        "occupant_since": column(
+            "date", "Since when the present occupant is there; empty before the first", nullable=True
+        ),
         "volume_source": column("string", "Where the volume comes from", isin=VOLUME_SOURCES),
         "slice_id": _slice,
     },
@@ -213,7 +215,9 @@ CURRENT_AVERAGES = Contract(
     ("service_id",),
     {
         "service_id": _service,
-        "winter_average_thousandths": column("int64", "Winter average billed now, per month", "thousandths of CCF", ge=0),
+        "winter_average_thousandths": column(
+            "int64", "Winter average billed now, per month", "thousandths of CCF", ge=0
+        ),
         "volume_unit": column("string", "Unit of the average", isin=UNITS),
         "effective_date": column("date", "Since when"),
     },
@@ -246,7 +250,9 @@ SERVICE_CONSUMPTION = Contract(
         "link_start": column("date", "First day of the link"),
         "link_end": column("date", "First day after the link (9999-12-31 while it goes on)"),
         "share_from_millionths": column("int64", "Where this service's share of the meter begins", "millionths", ge=0),
-        "share_to_millionths": column("int64", "Where it ends; shares of one meter follow each other", "millionths", ge=1),
+        "share_to_millionths": column(
+            "int64", "Where it ends; shares of one meter follow each other", "millionths", ge=1
+        ),
     },
 )
 
@@ -279,7 +285,9 @@ ADJUSTMENTS = Contract(
         "meter_id": _meter,
         "period_start": column("date", "First day of the period that is adjusted"),
         "period_end": column("date", "First day after it"),
-        "adjusted_volume_thousandths": column("int64", "Volume that counts instead", "thousandths of volume_unit", ge=0),
+        "adjusted_volume_thousandths": column(
+            "int64", "Volume that counts instead", "thousandths of volume_unit", ge=0
+        ),
         "volume_unit": _volume_unit,
         "kind": column("string", "Kind of adjustment", not_empty=True),
         "reason": column("string", "Why", not_empty=True),

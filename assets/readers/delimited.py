@@ -31,9 +31,7 @@ def _split_quoted(line: ir.StringValue, delimiter: str) -> ir.ArrayValue:
     whole_line = f"^(?:{d}(?:{field}))+$"
     led = ibis.literal(delimiter) + line
     found = _extract_all(led, f"{d}({field})", 1)
-    plain = found.map(
-        lambda f: ibis.ifelse(f.startswith('"'), f.substr(1, f.length() - 2).replace('""', '"'), f)
-    )
+    plain = found.map(lambda f: ibis.ifelse(f.startswith('"'), f.substr(1, f.length() - 2).replace('""', '"'), f))
     return ibis.ifelse(led.re_search(whole_line), plain, ibis.null("array<string>"))
 
 

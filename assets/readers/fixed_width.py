@@ -17,7 +17,12 @@ from validations.district import AtCharacters, ColumnRef, FixedWidth, TrailerRec
 
 
 def read_fixed_width(
-    con: Any, path: Path, layout: FixedWidth, columns: dict[str, ColumnRef], trailer: TrailerRecord | None, scratch: Path
+    con: Any,
+    path: Path,
+    layout: FixedWidth,
+    columns: dict[str, ColumnRef],
+    trailer: TrailerRecord | None,
+    scratch: Path,
 ) -> Sheet:
     """A fixed-width file as a Sheet whose header is the entry's own field names.
 

@@ -72,9 +72,7 @@ def read_office_sheet(
     wrong += [(broken, rule) for rule, broken in broken_rules(partial, typed).items()]
     wrong.append((typed.count().over(ibis.window(group_by=list(contract.key))) > 1, "the key stands more than once"))
     judged = typed.mutate(
-        message=ibis.cases(
-            (typed.problem.notnull(), _sentence(typed.problem)), *wrong, else_=ibis.null("string")
-        )
+        message=ibis.cases((typed.problem.notnull(), _sentence(typed.problem)), *wrong, else_=ibis.null("string"))
     )
     kept = con.create_table(ibis.util.gen_name(f"sheet_{contract.name}"), judged, temp=True)
     return OfficeSheet(

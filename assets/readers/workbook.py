@@ -47,7 +47,9 @@ def read_workbook(path: Path, layout: Workbook, account: ColumnRef, date_format:
     try:
         book = CalamineWorkbook.from_path(str(path))
         if layout.sheet is not None and layout.sheet not in book.sheet_names:
-            raise UnreadableFile(f"the workbook has no sheet {layout.sheet!r}; it has: {', '.join(book.sheet_names[:20])}")
+            raise UnreadableFile(
+                f"the workbook has no sheet {layout.sheet!r}; it has: {', '.join(book.sheet_names[:20])}"
+            )
         sheet = book.get_sheet_by_name(layout.sheet) if layout.sheet else book.get_sheet_by_index(0)
         cells = sheet.to_python(skip_empty_area=False)
     except (CalamineError, OSError, ValueError):
