@@ -41,7 +41,7 @@ def _with_awaited(services: ir.Table, meter_links: ir.Table, delivery_totals: ir
     return found.mutate(is_awaited=found.is_awaited.fill_null(False))
 
 
-@stage(BILLING_BASIS, "billing_basis", by_slice=True)
+@stage(BILLING_BASIS, "billing_basis", by_slice=True, follows=("rate_schedule",))
 def billing_basis(
     consumption: ir.Table,
     service_consumption: ir.Table,

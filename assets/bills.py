@@ -25,7 +25,7 @@ def _schedule_period(year: Year) -> tuple[dt.date, dt.date]:
     return year.effective, year.effective.replace(year=year.effective.year + 1)
 
 
-@stage(BILL_LINES, "bills", by_slice=True)
+@stage(BILL_LINES, "bills", by_slice=True, follows=("rate_schedule",))
 def bill_lines(billing_basis: ir.Table, sewer_services: ir.Table, *, year: Year) -> ir.Table:
     """Quantity, rate and amount of each charge, for services that have an average and a year that has rates."""
     if year.rates is None:

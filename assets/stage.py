@@ -30,6 +30,8 @@ ROOT = Path(__file__).parent.parent
 CONTRACTS: dict[str, Contract] = {contract.name: contract for contract in tables.PUBLISHED}
 PER_DISTRICT = {"deliveries", "delivery_totals", "consumption", "meters", "rejected_rows"}
 """Tables that each district's front door makes, one asset per district."""
+OFFICE_SHEETS = {"rejected_rows": (tables.CIS, tables.ADJUSTMENT_SHEET)}
+"""Of these, the ones that sheets of the office add a part to."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,7 @@ class Stage:
     group: str
     by_slice: bool
     whole: frozenset[str]
+    follows: tuple[str, ...]
 
     def __call__(self, *args: Any, **kwargs: Any) -> ir.Table:
         """The function itself, in the declared shape: what a test calls."""
@@ -153,7 +156,8 @@ class Stage:
         keys: dict[str, dg.AssetKey] = {}
         for name in self.inputs:
             if name in PER_DISTRICT:
-                keys |= {f"{name}__{d}": dg.AssetKey([name, d]) for d in workspace.districts}
+                parts = [*workspace.districts, *OFFICE_SHEETS.get(name, ())]
+                keys |= {f"{name}__{part}": dg.AssetKey([name, part]) for part in parts}
             else:
                 keys[name] = dg.AssetKey([name])
         return keys
@@ -207,6 +211,7 @@ class Stage:
         @dg.asset(
             name=self.contract.name,
             ins={argument: dg.AssetIn(key=key) for argument, key in keys.items()},
+            deps=[dg.AssetKey([name]) for name in self.follows],
             partitions_def=years_of(workspace),
             group_name=self.group,
             description=self.description,
@@ -219,14 +224,20 @@ class Stage:
 
 
 def stage(
-    contract: Contract, group: str, *, by_slice: bool = False, whole: tuple[str, ...] = ()
+    contract: Contract,
+    group: str,
+    *,
+    by_slice: bool = False,
+    whole: tuple[str, ...] = (),
+    follows: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., ir.Table]], Stage]:
     """Make a function from tables to a table a stage.
 
-    ``by_slice``: call it once per slice. ``whole``: inputs that every slice needs in full.
+    ``by_slice``: call it once per slice. ``whole``: inputs that every slice needs in full. ``follows``: tables that it rests
+    on without reading them, so that the graph shows them before it.
     """
 
     def wrap(function: Callable[..., ir.Table]) -> Stage:
-        return Stage(function, contract, group, by_slice, frozenset(whole))
+        return Stage(function, contract, group, by_slice, frozenset(whole), follows)
 
     return wrap

@@ -22,6 +22,8 @@ _DAGSTER_YAML = """\
 # Made by annual-billing; the run history of this workspace is kept beside this file.
 telemetry:
   enabled: false
+nux:
+  enabled: false
 """
 
 
@@ -73,16 +75,15 @@ def run_year(workspace: Workspace, billing_year: int, heard: Callable[[str, str,
 def _what_to_do(result: dg.ExecuteInProcessResult, workspace: Workspace) -> str:
     """The sentence of the failure that a person can mend, else where the details are."""
     for event in result.all_events:
-        failure = event.step_failure_data if event.is_step_failure else None
-        if failure and failure.user_failure_data and failure.user_failure_data.description:
-            return failure.user_failure_data.description
-        errors = [failure.error] if failure and failure.error else []
-        while errors:
-            error = errors.pop()
+        data = event.event_specific_data
+        user_failure = getattr(data, "user_failure_data", None)
+        if user_failure and user_failure.description:
+            return str(user_failure.description)
+        error = getattr(data, "error", None)
+        while error:
             if error.cls_name in (ConfigError.__name__, WorkspaceBusy.__name__):
-                return error.message.split(": ", 1)[-1].strip()
-            if error.cause:
-                errors.append(error.cause)
+                return str(error.message).split(": ", 1)[-1].strip()
+            error = error.cause
     return f"a step failed; its details are in the UI (make ui), run {result.run_id}. Nothing was published."
 
 

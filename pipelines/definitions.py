@@ -53,14 +53,26 @@ def build_assets(workspace: Workspace) -> list[dg.AssetsDefinition]:
         adjustment_assets(workspace),
     ]
     made = [*front, *(stage.asset(workspace) for stage in STAGES), bill_files_asset(workspace)]
-    every_table = [key for asset in made for key in asset.keys]
-    return [*made, billing_database_asset(workspace, every_table)]
+    read_by_another = {key for asset in made for keys in asset.asset_deps.values() for key in keys}
+    last = [key for asset in made for key in asset.keys if key not in read_by_another]
+    return [*made, billing_database_asset(workspace, last)]
+
+
+def build_checks(workspace: Workspace, assets: list[dg.AssetsDefinition]) -> list[dg.AssetChecksDefinition]:
+    """One step of checks per district, and one per other asset."""
+    steps: dict[str, list[dg.AssetKey]] = {}
+    for asset in assets:
+        for key in asset.keys:
+            district = key.path[-1] if key.path[-1] in workspace.districts else None
+            steps.setdefault(district or "_".join(key.path), []).append(key)
+    made = [checks_on(name, keys, workspace) for name, keys in steps.items()]
+    return [checks for checks in made if checks is not None]
 
 
 def build_definitions(workspace: Workspace, loggers: Mapping[str, dg.LoggerDefinition] | None = None) -> dg.Definitions:
     """The definitions of a workspace. ConfigError if something a person wrote in it is wrong."""
     assets = build_assets(workspace)
-    checks = [checks_on(key, workspace) for asset in assets for key in sorted(asset.keys)]
+    checks = build_checks(workspace, assets)
     job = dg.define_asset_job(
         JOB,
         selection=dg.AssetSelection.all(),
@@ -70,7 +82,7 @@ def build_definitions(workspace: Workspace, loggers: Mapping[str, dg.LoggerDefin
     resources: dict[str, Any] = {"session": session_resource(workspace), "io_manager": store_io_manager}
     return dg.Definitions(
         assets=assets,
-        asset_checks=[check for check in checks if check is not None],
+        asset_checks=checks,
         jobs=[job],
         resources=resources,
         loggers=dict(loggers or {}) or None,
