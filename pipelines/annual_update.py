@@ -24,6 +24,10 @@ telemetry:
   enabled: false
 nux:
   enabled: false
+# A run started in the UI begins at once; the workspace's own lock keeps runs apart. (The default, a queue, needs a daemon.)
+run_coordinator:
+  module: dagster.core.run_coordinator
+  class: DefaultRunCoordinator
 """
 
 
@@ -40,9 +44,7 @@ def use_dagster_home(workspace: Workspace) -> Path:
     """Point Dagster at this workspace's run history, for this process and those it starts."""
     home = workspace.dagster_home
     home.mkdir(parents=True, exist_ok=True)
-    settings = home / "dagster.yaml"
-    if not settings.exists():
-        settings.write_text(_DAGSTER_YAML, encoding="utf-8")
+    (home / "dagster.yaml").write_text(_DAGSTER_YAML, encoding="utf-8")
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ[WORKSPACE_VARIABLE] = str(workspace.folder)
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")

@@ -1,0 +1,174 @@
+"""The Dagster UI as staff and reviewers use it: a running web server, its GraphQL, and a real browser.
+
+Belongs here: what a person can start and see there.
+Does not belong here: figures (other tests hold those; here only that they are the same).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from conftest import ROOT, SAMPLE_YEAR, SampleRun, bill_file_bytes, table_hashes
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@dataclass(frozen=True)
+class Ui:
+    """A running web server on a workspace."""
+
+    url: str
+    folder: Path
+
+    def ask(self, question: str, **variables: Any) -> dict[str, Any]:
+        """A GraphQL answer. AssertionError if it has errors."""
+        answer = requests.post(f"{self.url}/graphql", json={"query": question, "variables": variables}, timeout=60).json()
+        assert "errors" not in answer, answer["errors"]
+        return dict(answer["data"])
+
+
+def serve(folder: Path, log: Path) -> Iterator[Ui]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {k: v for k, v in os.environ.items() if k not in ("DAGSTER_HOME", "ANNUAL_BILLING_WORKSPACE")}
+    with log.open("w", encoding="utf-8") as out:
+        server = subprocess.Popen(
+            [str(Path(sys.executable).with_name("annual-billing")), "ui", "-w", str(folder), "--port", str(port)],
+            stdout=out, stderr=out, env=environment, cwd=ROOT,
+        )  # fmt: skip
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(240):
+            assert server.poll() is None, log.read_text(encoding="utf-8")
+            try:
+                if requests.get(f"{url}/server_info", timeout=5).ok:
+                    break
+            except requests.ConnectionError:
+                time.sleep(0.5)
+        yield Ui(url, folder)
+    finally:
+        server.terminate()
+        server.wait(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def ui(sample: SampleRun, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
+    """The UI on a copy of the sample as ``make run`` left it."""
+    base = tmp_path_factory.mktemp("ui")
+    folder = Path(shutil.copytree(sample.folder, base / "sample"))
+    yield from serve(folder, base / "server.log")
+
+
+REPOSITORY = "query { repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } } } }"
+
+LAUNCH = """
+mutation ($name: String!, $location: String!, $year: String!) {
+  launchPipelineExecution(executionParams: {
+    selector: {repositoryName: $name, repositoryLocationName: $location, pipelineName: "annual_update"}
+    runConfigData: {}
+    executionMetadata: {tags: [{key: "dagster/partition", value: $year}]}
+  }) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+  }
+}
+"""
+
+
+def launch(ui: Ui, year: int) -> str:
+    """Start the year as the UI's button does, wait for its end, return its status."""
+    node = ui.ask(REPOSITORY)["repositoriesOrError"]["nodes"][0]
+    launched = ui.ask(LAUNCH, name=node["name"], location=node["location"]["name"], year=str(year))
+    result = launched["launchPipelineExecution"]
+    assert result["__typename"] == "LaunchRunSuccess", result
+    run_id = result["run"]["runId"]
+    for _ in range(600):
+        state = ui.ask("query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }", id=run_id)
+        status = str(state["runOrError"]["status"])
+        if status in ("SUCCESS", "FAILURE", "CANCELED"):
+            return status
+        time.sleep(0.5)
+    raise AssertionError("the run did not end in five minutes")
+
+
+def test_the_year_launched_from_the_ui_gives_the_same_result_as_the_command_line(sample: SampleRun, ui: Ui) -> None:
+    for made in ("store", "bill_files", "billing.duckdb"):
+        path = ui.folder / "work" / made
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    assert launch(ui, SAMPLE_YEAR) == "SUCCESS"
+    assert table_hashes(ui.folder) == table_hashes(sample.folder)
+    assert bill_file_bytes(ui.folder) == bill_file_bytes(sample.folder)
+
+
+def test_the_ui_shows_the_run_that_the_command_line_made_and_each_districts_health(ui: Ui) -> None:
+    runs = ui.ask("query { runsOrError { ... on Runs { results { status jobName tags { key value } } } } }")
+    first = runs["runsOrError"]["results"][-1]
+    assert (first["status"], first["jobName"]) == ("SUCCESS", "annual_update")
+    assert {"key": "dagster/partition", "value": str(SAMPLE_YEAR)} in first["tags"]
+    checks = ui.ask(
+        """query { assetNodes { assetKey { path } assetChecksOrError { ... on AssetChecks { checks {
+             name executionForLatestMaterialization { status evaluation { success severity metadataEntries { label } } } } } } } }"""
+    )
+    seen = 0
+    for node in checks["assetNodes"]:
+        for check in node["assetChecksOrError"].get("checks", []):
+            execution = check["executionForLatestMaterialization"]
+            assert execution is not None, (node["assetKey"], check["name"])
+            seen += 1
+            evaluation = execution["evaluation"]
+            if not evaluation["success"]:
+                labels = {entry["label"] for entry in evaluation["metadataEntries"]}
+                assert {"rows that fail", "what to do", "first 50", "holds up release"} <= labels
+    assert seen > 50
+
+
+@pytest.fixture(scope="module")
+def page(ui: Ui) -> Iterator[Any]:
+    if CHROMIUM is None:
+        if os.environ.get("ANNUAL_BILLING_REQUIRE_BROWSER"):
+            pytest.fail("Chromium is required here and is not installed")
+        pytest.skip("NOT TESTED: no Chromium on this machine; install it to test what people see in the UI")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+                  "--disable-sync", "--no-first-run"],
+        )  # fmt: skip
+        yield browser.new_page(viewport={"width": 1900, "height": 1100})
+        browser.close()
+
+
+def test_the_graph_reads_from_left_to_right_as_the_data_flows(ui: Ui, page: Any) -> None:
+    page.goto(f"{ui.url}/asset-groups")
+    group = page.locator("[class*=svg], svg").get_by_text("deliveries", exact=True).first
+    group.wait_for(timeout=60_000)
+    at = {
+        name: page.locator("svg").get_by_text(name, exact=True).first.bounding_box()["x"]
+        for name in ("deliveries", "consumption", "services", "billing_basis", "bills", "release")
+    }
+    assert list(at) == sorted(at, key=lambda name: at[name]), at
+
+
+def test_a_red_check_explains_itself_on_its_page(ui: Ui, page: Any) -> None:
+    page.goto(f"{ui.url}/assets/billing_basis?view=checks&checkDetail=no_average_waits_for_a_person")
+    page.get_by_text("Set an average for each of these services in the CIS").first.wait_for(timeout=60_000)
+    text = page.inner_text("body")
+    assert "Every service in force has a winter average, computed or by a rule." in text
