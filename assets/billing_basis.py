@@ -106,11 +106,7 @@ def billing_basis(
         (s.derivation == "default", default),
         else_=ibis.null("int64"),
     )
-    few_days = (
-        ibis.literal("only ")
-        + s.days.cast("string")
-        + f" days of the present occupant's winter are known, {minimum} are needed"
-    )
+    few_days = f"less than {minimum} days of the present occupant's winter are known"
     note = ibis.cases(
         (s.is_closed, "the service is closed or ends by the effective date"),
         (s.is_excluded, ibis.literal("volume source ") + s.volume_source + " is billed by agreement, not by winter average"),

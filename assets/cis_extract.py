@@ -153,7 +153,8 @@ class Extract:
         return self.path(SEWER_SERVICES).exists()
 
     def version(self) -> str:
-        return version_of(*(content_hash_of(self.path(c)) for c in _SHEETS if self.path(c).exists()))
+        sheets = (content_hash_of(self.path(c)) for c in _SHEETS if self.path(c).exists())
+        return version_of(*self._session.workspace.districts, *sheets)
 
     @cached_property
     def _sheets(self) -> dict[str, OfficeSheet]:
@@ -165,7 +166,7 @@ class Extract:
             try:
                 sheets[contract.name] = read_office_sheet(
                     self._session.store.con, self.path(contract), shown, CIS, contract, made_later,
-                    self._session.workspace.work / "scratch",
+                    self._session.workspace.work / "scratch", self._session.workspace.districts,
                 )  # fmt: skip
             except UnreadableFile as error:
                 raise ConfigError(f"{shown}: {error}.") from None

@@ -56,7 +56,13 @@ def _index_of(reference: ColumnRef, field: str, header: list[str]) -> int:
     if name not in header:
         shown = ", ".join(h for h in header if h)[:300]
         raise UnreadableFile(f"the header lacks the column {name!r}; it has: {shown}")
+    _is_once(name, header)
     return header.index(name)
+
+
+def _is_once(name: str, header: list[str]) -> None:
+    if header.count(name) > 1:
+        raise UnreadableFile(f"the header has the column {name!r} {header.count(name)} times; which one counts?")
 
 
 def _months(header: list[str], header_format: str) -> list[tuple[int, str, dt.date, dt.date]]:
@@ -67,6 +73,7 @@ def _months(header: list[str], header_format: str) -> list[tuple[int, str, dt.da
             first = dt.datetime.strptime(name, header_format).date().replace(day=1)
         except ValueError:
             continue
+        _is_once(name, header)
         found.append((index, name, first, (first + dt.timedelta(days=32)).replace(day=1)))
     if not found:
         raise UnreadableFile(f"no column is named like a month in the format {header_format!r}")
@@ -121,7 +128,8 @@ class _Value:
 
 def _date(text: ir.StringValue, date_format: str) -> _Value:
     parsed = _try_strptime(text, date_format).date()
-    unreadable = parsed.isnull()
+    # DuckDB takes "infinity" for a date, and 18 for a year of four digits.
+    unreadable = parsed.isnull() | (parsed.year() < 1000) | ~text.re_search("[0-9]")
     if not re.search(r"[^%A-Za-z]", date_format):
         # Without separators a digit that is missing would move the others: 2018113 is not a date.
         length = len(dt.date(2000, 12, 31).strftime(date_format))
@@ -129,9 +137,12 @@ def _date(text: ir.StringValue, date_format: str) -> _Value:
     return _Value(parsed, [(unreadable, "date_unreadable")])
 
 
-def _thousandths(text: ir.StringValue, volume: Volume, allow_negative: bool) -> _Value:
+def _thousandths(
+    text: ir.StringValue, volume: Volume, allow_negative: bool, largest: int = _LARGEST_VOLUME_THOUSANDTHS
+) -> _Value:
     """Volume or reading in thousandths of the unit."""
-    number = text.replace(volume.decimal_mark, ".") if volume.decimal_mark != "." else text
+    # A point where a comma is the decimal mark separates thousands: 1.234 is not one and a quarter.
+    number = text.translate(",.", ".,") if volume.decimal_mark == "," else text
     if volume.implied_decimals:
         pattern, too_precise = r"^[+-]?[0-9]{1,15}$", ibis.literal(False)
         value = number.try_cast("int64") * 10 ** (3 - volume.implied_decimals)
@@ -142,7 +153,7 @@ def _thousandths(text: ir.StringValue, volume: Volume, allow_negative: bool) -> 
         (text == "", "volume_missing"),
         (~number.re_search(pattern), "volume_unreadable"),
         (too_precise, "volume_too_precise"),
-        (value.abs() > _LARGEST_VOLUME_THOUSANDTHS, "volume_out_of_range"),
+        (value.abs() > largest, "volume_out_of_range"),
     ]
     if not allow_negative:
         problems.append((value < 0, "volume_negative"))
@@ -166,10 +177,13 @@ def typed_records(records: ir.Table, entry: District, year: Year) -> ir.Table:
     """
     account = records.account
     meter = records.meter if entry.has_meter_ids else ibis.literal("")
-    is_reading = isinstance(entry.measure, RegisterReadings)
-    quantity = _thousandths(
-        records.reading if is_reading else records.volume, entry.volume, entry.volume.negative == "credit"
-    )
+    allow_negative = entry.volume.negative == "credit"
+    if is_reading := isinstance(entry.measure, RegisterReadings):
+        quantity = _thousandths(
+            records.reading, entry.volume, allow_negative, largest=10**entry.measure.dials * 1000 - 1
+        )
+    else:
+        quantity = _thousandths(records.volume, entry.volume, allow_negative)
     registered = quantity
     if entry.columns.registered_volume is not None:
         registered = _thousandths(records.registered_volume, entry.volume, allow_negative=True)
@@ -188,6 +202,7 @@ def typed_records(records: ir.Table, entry: District, year: Year) -> ir.Table:
 
     problems: list[tuple[ir.BooleanValue, str]] = [
         (records.raw_text.re_search(r"[\x00-\x08\x0b-\x1f\x7f]"), "control_character"),
+        (account.re_search(r"[\t\n]") | meter.re_search(r"[\t\n]"), "control_character"),
         (account == "", "account_missing"),
         (account.re_search(r"^[=+@-]"), "account_is_formula"),
         ((account.length() > _LONGEST_FIELD) | (meter.length() > _LONGEST_FIELD), "field_too_long"),
@@ -277,6 +292,7 @@ def use_between_readings(records: ir.Table, measure: RegisterReadings) -> ir.Tab
     stepped = good.mutate(
         previous=reading.lag(1).over(series),
         before_previous=reading.lag(2).over(series),
+        previous_opens=(good.read_type == "opening").lag(1).over(series),
         previous_date=good.period_end.lag(1).over(series),
     )
     full_turn = 10**measure.dials * 1000
@@ -288,8 +304,10 @@ def use_between_readings(records: ir.Table, measure: RegisterReadings) -> ir.Tab
     use = stepped.delivered_quantity_thousandths - stepped.previous
     rolled = (use < 0) & (use + full_turn <= most)
     opens = stepped.previous.isnull() | (stepped.read_type == "opening")
-    doubtful = is_refused_step(stepped.previous, stepped.before_previous) & (
-        stepped.delivered_quantity_thousandths >= stepped.before_previous
+    doubtful = (
+        ~stepped.previous_opens
+        & is_refused_step(stepped.previous, stepped.before_previous)
+        & (stepped.delivered_quantity_thousandths >= stepped.before_previous)
     )
     too_long = stepped.period_end.delta(stepped.previous_date, unit="day") > _LONGEST_PERIOD_DAYS
     measured = stepped.select(

@@ -88,7 +88,8 @@ def _extend_ledger(path: Path, seen: list[Seen]) -> None:
 def receive(workspace: Workspace, billing_year: int, entry: District) -> list[dict[str, Any]]:
     """Pull the district's delivery of a year into the archive.
 
-    Returns rows of the ``deliveries`` table: one per content seen, or one ``not_received``.
+    Returns rows of the ``deliveries`` table: one per content seen, and one ``not_received`` if nothing is there or not
+    everything could be pulled.
     """
     location = workspace.deliveries(billing_year, entry)
     ledger_path = workspace.archive / "ledger" / str(billing_year) / f"{entry.district}.jsonl"
@@ -102,7 +103,7 @@ def receive(workspace: Workspace, billing_year: int, entry: District) -> list[di
             name = item["name"].rstrip("/").rsplit("/", 1)[-1]
             if item["type"] == "file" and fnmatch.fnmatch(name, entry.files) and not name.startswith((".", "~$")):
                 present[name] = _keep(filesystem, item["name"], workspace.archive)
-    except (OSError, ValueError, ImportError) as error:
+    except Exception as error:  # Each kind of location fails in its own way.
         trouble = f"the delivery could not be pulled ({type(error).__name__})"
 
     known = {(seen.source_file, seen.content_hash) for seen in ledger}
@@ -115,11 +116,12 @@ def receive(workspace: Workspace, billing_year: int, entry: District) -> list[di
     rows, versions, first_name = [], dict[str, int](), dict[str, str]()
     for name, (sha, _) in present.items():
         first_name.setdefault(sha, name)
+    gone = "the file is no longer at the district's location"
     for seen in ledger:
         name, sha = seen.source_file, seen.content_hash
         versions[name] = versions.get(name, 0) + 1
         if name not in present:
-            status, message = "withdrawn", "the file is no longer at the district's location; it is kept but not read"
+            status, message = "withdrawn", f"{trouble or gone}; it is kept but not read"
         elif present[name][0] != sha:
             status, message = (
                 "superseded",
@@ -134,7 +136,7 @@ def receive(workspace: Workspace, billing_year: int, entry: District) -> list[di
             "version": versions[name], "received_on": dt.date.fromisoformat(seen.received_on), "status": status,
             "message": message,
         })  # fmt: skip
-    if not present:
+    if trouble or not present:
         rows.append({
             "district_id": entry.district, "source_file": "", "content_hash": "", "bytes": 0, "version": 0,
             "received_on": None, "status": "not_received",

@@ -52,16 +52,19 @@ def evaluate(check: Check, session: Session, year: int, slice_id: str | None, *,
     """Run a check on a table of a year, or on one district's part of it."""
     failing = check.failing(*(_table(session, name, year, slice_id) for name in check.reads))
     count = int(session.store.con.execute(failing.count()))
+    where = f"{check.table}.{slice_id}" if slice_id else check.table
+    path = session.workspace.work / "checks" / str(year) / f"{where}.{check.name}.csv"
     if count == 0:
+        if keep_list:
+            path.unlink(missing_ok=True)
         return Verdict(check, slice_id, 0, [], None)
     shown = failing.select(*check.shown).order_by(*check.shown)
-    path = None
     if keep_list:
-        where = f"{check.table}.{slice_id}" if slice_id else check.table
-        path = session.workspace.work / "checks" / str(year) / f"{where}.{check.name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         session.store.con.to_csv(shown, path, header=True)
-    return Verdict(check, slice_id, count, shown.limit(WORST).to_pyarrow().to_pylist(), str(path) if path else None)
+    return Verdict(
+        check, slice_id, count, shown.limit(WORST).to_pyarrow().to_pylist(), str(path) if keep_list else None
+    )
 
 
 def _result(verdict: Verdict, key: dg.AssetKey) -> dg.AssetCheckResult:

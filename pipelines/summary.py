@@ -144,7 +144,7 @@ def _needs_a_person(con: duckdb.DuckDBPyConnection, year: int) -> list[str]:
         """,
         year,
     )
-    sentences = [f"{_count(n)} bills held: {reason}." for reason, n in held[:5]]
+    sentences = [f"{_count(n)} held: {reason}." for reason, n in held]
     for severity, rule, count, remedy in findings:
         must = "before release" if severity == "must_decide" else "to review"
         sentences.append(f"{_count(count)} {must}: {rule}. {remedy}")

@@ -15,14 +15,16 @@ from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
-from rate_tables.config_file import ConfigError, ExactNumber, Strict, load_config
-from rate_tables.exact import whole
+from rate_tables.config_file import ConfigError, ExactNumber, NotAllowed, Strict, load_config
 from rate_tables.volume_units import VolumeUnit
 
 SHIPPED = Path(__file__).parent
 
 T = TypeVar("T")
 Source = Annotated[str, Field(min_length=3)]
+Rate = Annotated[ExactNumber, Field(ge=0, decimal_places=4)]
+Share = Annotated[ExactNumber, Field(ge=0, le=1, decimal_places=6)]
+Average = Annotated[ExactNumber, Field(ge=0, decimal_places=3)]
 
 CustomerClass = Literal["single_family", "multi_family", "commercial", "industrial", "institutional"]
 Purpose = Literal["domestic", "irrigation", "fire", "deduct", "make_up", "blow_down", "effluent"]
@@ -73,7 +75,7 @@ class AveragingRule(Strict):
     vacant_periods: Cited[Literal["count"]]
     statuses: Cited[tuple[Literal["active", "suspended"], ...]]
     purposes: Cited[dict[Purpose, PurposeRule]]
-    no_history_default: Cited[dict[CustomerClass, ExactNumber]]
+    no_history_default: Cited[dict[CustomerClass, Average]]
     without_enough_history: Cited[tuple[Literal["prior_year", "default", "hold"], ...]]
     other_volume_sources: Cited[dict[VolumeSource, Literal["prior_year", "exclude"]]]
 
@@ -83,7 +85,9 @@ class AveragingRule(Strict):
             self.purposes.value
         )
         if missing:
-            raise ValueError(f"a rule for each meter purpose; {', '.join(sorted(missing))} has none")
+            raise NotAllowed(
+                f"a rule for each meter purpose; {', '.join(sorted(missing))} has none", "purposes", "value"
+            )
         return self
 
 
@@ -93,7 +97,7 @@ class Charge(Strict):
     code: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     title: str
     per: Literal["edu_month", "volume_month", "esu_month"]
-    rate: ExactNumber
+    rate: Rate
     source: Source
 
 
@@ -102,7 +106,7 @@ class LocalShare(Strict):
 
     jurisdiction: str
     charge: str
-    share: Annotated[ExactNumber, Field(ge=0, le=1)]
+    share: Share
     source: Source
 
 
@@ -118,18 +122,30 @@ class Schedule(Strict):
     averaging: AveragingRule
     charges: Annotated[tuple[Charge, ...], Field(min_length=1)]
     local_shares: tuple[LocalShare, ...] = ()
-    local_share_where_none_is_listed: Cited[ExactNumber]
+    local_share_where_none_is_listed: Cited[Share]
 
     @model_validator(mode="after")
     def _codes_are_consistent(self) -> Schedule:
         codes = [charge.code for charge in self.charges]
-        if len(set(codes)) != len(codes):
-            raise ValueError("charge codes that differ from each other")
-        for share in self.local_shares:
+        for place, code in enumerate(codes):
+            if code in codes[:place]:
+                raise NotAllowed(
+                    f"charge codes that differ from each other; {code!r} stands twice", "charges", place, "code"
+                )
+        seen = set[tuple[str, str]]()
+        for place, share in enumerate(self.local_shares):
             if share.charge not in codes:
-                raise ValueError(f"local shares of charges that exist ({', '.join(codes)}), not of {share.charge!r}")
-        for charge in self.charges:
-            whole(charge.rate, 4)
+                raise NotAllowed(
+                    f"local shares of charges that exist ({', '.join(codes)}), not of {share.charge!r}",
+                    "local_shares", place, "charge",
+                )  # fmt: skip
+            if (share.jurisdiction, share.charge) in seen:
+                raise NotAllowed(
+                    f"one local share of {share.charge} for {share.jurisdiction}; it stands twice",
+                    "local_shares",
+                    place,
+                )
+            seen.add((share.jurisdiction, share.charge))
         return self
 
 
@@ -185,7 +201,8 @@ def schedule_in_force(schedules: list[LoadedSchedule], effective: dt.date) -> Lo
         return None
     latest = max(started, key=lambda s: s.schedule.effective)
     begins = latest.schedule.effective
-    if latest.schedule.term.value == "fiscal_year" and effective >= begins.replace(year=begins.year + 1):
+    ends = (begins.year + 1, begins.month, begins.day)
+    if latest.schedule.term.value == "fiscal_year" and (effective.year, effective.month, effective.day) >= ends:
         return None
     return latest
 

@@ -60,7 +60,7 @@ def table_hashes(folder: Path) -> dict[str, str]:
             ]
             row = ", ".join(f'coalesce("{c}"::VARCHAR, chr(1))' for c in columns)
             (digest,) = con.execute(
-                f"SELECT sha256(string_agg(r, chr(10) ORDER BY r)) FROM (SELECT concat_ws(chr(31), {row}) AS r FROM \"{table}\")"
+                f'SELECT sha256(string_agg(r, chr(10) ORDER BY r)) FROM (SELECT concat_ws(chr(31), {row}) AS r FROM "{table}")'
             ).fetchone() or ("",)
             hashes[table] = str(digest)
     return hashes

@@ -33,7 +33,9 @@ def test_readme_shows_what_the_commands_print(sample: SampleRun) -> None:
     assert sample.ran.out in readme
 
 
-def test_running_again_changes_nothing_even_beside_a_reader_and_a_stale_log(sample: SampleRun, sample_copy: Path) -> None:
+def test_running_again_changes_nothing_even_beside_a_reader_and_a_stale_log(
+    sample: SampleRun, sample_copy: Path
+) -> None:
     database = sample_copy / "work" / "billing.duckdb"
     before = table_hashes(sample_copy)
     services = len(query(sample_copy, "SELECT service_id FROM billing_basis"))
@@ -135,9 +137,13 @@ def test_a_district_that_has_not_delivered_is_carried_forward_and_its_late_deliv
 def test_a_year_without_adopted_rates_is_averaged_and_its_bills_are_held(sample_copy: Path) -> None:
     ran = annual_billing("run", 2017, "--workspace", sample_copy)
     assert ran.code == 0, ran.err
-    assert "bills held: no adopted schedule holds for fiscal year 2017-18." in ran.out
-    assert query(sample_copy, "SELECT count(*), count(amount) FROM bills WHERE billing_year = 2017 AND status <> 'held'") == [(0, 0)]
-    assert query(sample_copy, "SELECT count(*) > 1500 FROM billing_basis WHERE billing_year = 2017 AND derivation = 'computed'") == [(True,)]
+    assert "held: no adopted schedule holds for fiscal year 2017-18." in ran.out
+    assert query(
+        sample_copy, "SELECT count(*), count(amount) FROM bills WHERE billing_year = 2017 AND status <> 'held'"
+    ) == [(0, 0)]
+    assert query(
+        sample_copy, "SELECT count(*) > 1500 FROM billing_basis WHERE billing_year = 2017 AND derivation = 'computed'"
+    ) == [(True,)]
     assert query(sample_copy, "SELECT count(*) FROM bill_lines WHERE billing_year = 2017") == [(0,)]
 
 
@@ -173,7 +179,12 @@ def edit(path: Path, old: str, new: str) -> None:
     ],
 )  # fmt: skip
 def test_a_mistake_is_a_sentence_and_an_exit_code_never_a_traceback(
-    sample: SampleRun, tmp_path: Path, arguments: list[object], mistake: tuple[str, str, str] | None, code: int, sentence: str
+    sample: SampleRun,
+    tmp_path: Path,
+    arguments: list[object],
+    mistake: tuple[str, str, str] | None,
+    code: int,
+    sentence: str,
 ) -> None:
     folder = tmp_path / "empty"
     folder.mkdir()

@@ -49,7 +49,9 @@ def test_every_module_opens_by_saying_what_belongs_in_it(floor: str) -> None:
     silent = [
         str(m.relative_to(ROOT))
         for m in (ROOT / floor).rglob("*.py")
-        if not re.search(r"Belongs here:.*Does not belong here:", ast.get_docstring(ast.parse(m.read_text())) or "", re.S)
+        if not re.search(
+            r"Belongs here:.*Does not belong here:", ast.get_docstring(ast.parse(m.read_text())) or "", re.S
+        )
     ]
     assert silent == []
 
@@ -73,7 +75,14 @@ def test_every_asset_has_group_description_owner_kinds_and_a_column_schema_with_
 
     graph = build_definitions(Workspace(SAMPLE)).resolve_asset_graph()
     nodes = {key.to_user_string(): graph.get(key) for key in graph.get_all_asset_keys()}
-    assert {"deliveries/dunmore", "consumption/dunmore", "billing_basis", "bills", "bill_files", "billing_database"} <= set(nodes)
+    assert {
+        "deliveries/dunmore",
+        "consumption/dunmore",
+        "billing_basis",
+        "bills",
+        "bill_files",
+        "billing_database",
+    } <= set(nodes)
     for name, node in nodes.items():
         assert node.group_name != "default", name
         assert node.description, name
@@ -83,7 +92,9 @@ def test_every_asset_has_group_description_owner_kinds_and_a_column_schema_with_
             continue
         columns = node.metadata["dagster/column_schema"].columns
         assert all(column.description for column in columns), name
-        assert all("[" in c.description for c in columns if c.name.endswith(("_thousandths", "_cents", "_millionths"))), name
+        assert all(
+            "[" in c.description for c in columns if c.name.endswith(("_thousandths", "_cents", "_millionths"))
+        ), name
 
 
 def test_every_table_has_the_check_of_its_contract() -> None:
@@ -92,7 +103,9 @@ def test_every_table_has_the_check_of_its_contract() -> None:
 
     graph = build_definitions(Workspace(SAMPLE)).resolve_asset_graph()
     checked = {key.asset_key for key in graph.asset_check_keys if key.name == "keeps_its_contract"}
-    assert graph.get_all_asset_keys() - checked == {key for key in graph.get_all_asset_keys() if key.path == ["billing_database"]}
+    assert graph.get_all_asset_keys() - checked == {
+        key for key in graph.get_all_asset_keys() if key.path == ["billing_database"]
+    }
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,11 @@ def expected_basis(folder: Path) -> dict[str, tuple[str, Decimal | None]]:
         before = prior.get(service_id)
         average_before = Decimal(before["winter_average"]) if before else None
         ends = day(service["service_end"], dt.date.max)
-        if service["status"] == "closed" or ends <= dt.date(SAMPLE_YEAR, 7, 1) or service["volume_source"] == "wholesale":
+        if (
+            service["status"] == "closed"
+            or ends <= dt.date(SAMPLE_YEAR, 7, 1)
+            or service["volume_source"] == "wholesale"
+        ):
             return "excluded", None
         if service["volume_source"] != "district" and before:
             return "prior_year", average_before

@@ -102,7 +102,16 @@ def test_each_line_shows_quantity_rate_amount_and_the_schedule_it_stands_in(work
     )
     schedule = "rate_tables/clean_water_services/2019-07-01.yaml"
     assert lines == [
-        ("sewer_base", Decimal("1.000"), "EDU-months", Decimal("30.0300"), Decimal("30.03"), Decimal("30.03"), 0, schedule),
+        (
+            "sewer_base",
+            Decimal("1.000"),
+            "EDU-months",
+            Decimal("30.0300"),
+            Decimal("30.03"),
+            Decimal("30.03"),
+            0,
+            schedule,
+        ),
         ("sewer_use", Decimal("6.030"), "ccf", Decimal("1.9900"), Decimal("12.00"), Decimal("12.00"), 0, schedule),
         ("swm", Decimal("1.000"), "ESU-months", Decimal("9.2500"), Decimal("9.25"), Decimal("9.25"), 0, schedule),
     ]  # 6.03 x 1.99 = 11.9997

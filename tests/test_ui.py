@@ -33,7 +33,9 @@ class Ui:
 
     def ask(self, question: str, **variables: Any) -> dict[str, Any]:
         """A GraphQL answer. AssertionError if it has errors."""
-        answer = requests.post(f"{self.url}/graphql", json={"query": question, "variables": variables}, timeout=60).json()
+        answer = requests.post(
+            f"{self.url}/graphql", json={"query": question, "variables": variables}, timeout=60
+        ).json()
         assert "errors" not in answer, answer["errors"]
         return dict(answer["data"])
 

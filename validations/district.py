@@ -6,11 +6,12 @@ Does not belong here: reading files (``assets.readers`` does that from this entr
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from rate_tables.config_file import ExactNumber, Strict
+from rate_tables.config_file import ExactNumber, NotAllowed, Strict
 from rate_tables.volume_units import VolumeUnit
 
 ReadType = Literal["actual", "estimated", "customer", "corrected", "final", "opening", "unknown"]
@@ -31,7 +32,28 @@ class AtCharacters(Strict):
     width: Annotated[int, Field(ge=1)]
 
 
-ColumnRef = HeaderName | AtPosition | AtCharacters
+def _shape_of(reference: Any) -> str | None:
+    match reference:
+        case AtPosition() | {"position": _}:
+            return "{position}"
+        case AtCharacters() | {"start": _} | {"width": _}:
+            return "{start, width}"
+        case str():
+            return "a header's name"
+        case _:
+            return None
+
+
+ColumnRef = Annotated[
+    Annotated[HeaderName, Tag("a header's name")]
+    | Annotated[AtPosition, Tag("{position}")]
+    | Annotated[AtCharacters, Tag("{start, width}")],
+    Discriminator(
+        _shape_of,
+        custom_error_type="not_of_any_shape",
+        custom_error_message="a header's name, {position} or {start, width}",
+    ),
+]
 
 
 class Columns(Strict):
@@ -153,19 +175,27 @@ class District(Strict):
     )
     trailer: TrailerRecord | None = None
 
+    @field_validator("location")
+    @classmethod
+    def _location_can_be_filled_in(cls, location: str | None) -> str | None:
+        if location is not None and set("{}") & set(re.sub(r"\{(year|district)\}", "", location)):
+            raise ValueError("an address in which {year} and {district} are the only words in braces")
+        return location
+
     @model_validator(mode="after")
     def _columns_serve_the_layout(self) -> District:
         named = self.columns.named()
         for field, reference in named.items():
             fixed = isinstance(reference, AtCharacters)
             if fixed != isinstance(self.layout, FixedWidth):
-                raise ValueError(
+                raise NotAllowed(
                     f"for {self.layout.kind}, columns.{field} as "
-                    + ("{start, width}" if isinstance(self.layout, FixedWidth) else "a header's name or {position}")
-                )
+                    + ("{start, width}" if isinstance(self.layout, FixedWidth) else "a header's name or {position}"),
+                    "columns", field,
+                )  # fmt: skip
         has_header = not isinstance(self.layout, Delimited) or self.layout.header_row > 0
         if not has_header and any(isinstance(r, str) for r in named.values()):
-            raise ValueError("without a header (layout.header_row 0), columns by {position} only")
+            raise NotAllowed("without a header (layout.header_row 0), columns by {position} only", "columns")
         if self.month_columns is not None:
             needed, useless = (
                 set[str](),
@@ -179,11 +209,13 @@ class District(Strict):
         else:
             needed, useless = {"volume", "period_start", "period_end"}, {"reading", "read_date"} & named.keys()
         if needed - named.keys():
-            raise ValueError(f"columns that this layout needs; missing: {', '.join(sorted(needed - named.keys()))}")
+            raise NotAllowed(
+                f"columns that this layout needs; missing: {', '.join(sorted(needed - named.keys()))}", "columns"
+            )
         if useless:
-            raise ValueError(f"only columns that this layout reads; not read: {', '.join(sorted(useless))}")
+            raise NotAllowed(f"only columns that this layout reads; not read: {', '.join(sorted(useless))}", "columns")
         if self.trailer is not None and not isinstance(self.layout, FixedWidth):
-            raise ValueError("a trailer record in a fixed-width layout only")
+            raise NotAllowed("a trailer record in a fixed-width layout only", "trailer")
         return self
 
     @property

@@ -41,8 +41,12 @@ def _found(
     evidence: ir.StringValue,
     remedy: str,
 ) -> ir.Table:
-    """Findings from ``rows``, each identified by the rule and the columns that it is ``about``."""
-    key = _text(rule_id, *(part for name in about for part in (":", rows[name])))
+    """Findings from ``rows``, each identified by the rule and the columns that it is ``about``.
+
+    A colon inside a value is written %3A, so that two different things never get one id.
+    """
+    values = [rows[name].cast("string").replace("%", "%25").replace(":", "%3A") for name in about]
+    key = _text(rule_id, *(part for value in values for part in (":", value)))
     return FINDINGS.conform(
         rows.mutate(
             finding_id=key,
@@ -103,7 +107,7 @@ def delivery_refused_rows(rejected_rows: ir.Table) -> ir.Table:
         .rename(sentence="message")
     )
     return _found(
-        counted, "delivery.refused_rows", "review", ["district_id", "reason_code"],
+        counted, "delivery.refused_rows", "review", ["district_id", "reason_code", "sentence"],
         _text(counted.n, " rows of ", counted.district_id, " were refused: ", counted.sentence),
         _json(rows=counted.n, first_row=counted.first_row),
         "Read them in rejected_rows and send them back to the district, or mend the sheet they stand in.",
@@ -114,7 +118,7 @@ def match_service_without_consumption(unmatched: ir.Table) -> ir.Table:
     """A service in force found no consumption in a delivery that was received."""
     rows = unmatched.filter(unmatched.side == "service")
     return _found(
-        rows, "match.service_without_consumption", "review", ["service_id", "district_id", "district_account"],
+        rows, "match.service_without_consumption", "review", ["service_id", "district_id", "district_account", "meter_id"],
         _text("account ", rows.district_account, ": ", rows.message),
         _json(account=rows.district_account, meter=rows.meter_id, nearest_account=rows.nearest_account),
         "Correct the meter link in the CIS, or ask the district why the account is missing.",
@@ -152,7 +156,7 @@ def meter_rollover(meters: ir.Table, service_consumption: ir.Table) -> ir.Table:
         ["district_id", "district_account", "meter_id"],
     )
     return _found(
-        rows, "meter.rollover", "info", ["service_id", "district_id", "meter_id"],
+        rows, "meter.rollover", "info", ["service_id", "district_id", "district_account", "meter_id"],
         _text("the register of meter ", rows.meter_id, " went back ", rows.rollovers, " time(s) and was read as having gone round"),
         _json(meter=rows.meter_id, rollovers=rows.rollovers),
         "Nothing, if the use looks right; a changed meter or a misread register would need a consumption adjustment.",

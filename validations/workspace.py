@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from rate_tables.config_file import ConfigError, Strict, load_config
 from rate_tables.schedule import (
@@ -41,6 +41,15 @@ class WorkspaceFile(Strict):
     effective_month_day: Annotated[str, Field(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")] = "07-01"
     may_approve: tuple[str, ...] = ()
     owner: str = "billing"
+
+    @field_validator("effective_month_day")
+    @classmethod
+    def _stands_in_every_year(cls, month_day: str) -> str:
+        try:
+            dt.date.fromisoformat(f"1999-{month_day}")
+        except ValueError:
+            raise ValueError("a day that every year has, as month and day: 07-01") from None
+        return month_day
 
 
 @dataclass(frozen=True)

@@ -29,4 +29,4 @@ def read_sheet(con: ibis.BaseBackend, path: Path, entry: District, scratch: Path
         return read_delimited(con, path, layout, scratch)
     if isinstance(layout, FixedWidth):
         return read_fixed_width(con, path, layout, entry.columns.named(), entry.trailer, scratch)
-    return read_workbook(path, layout, entry.columns.account, entry.date_format)
+    return read_workbook(path, layout, entry.columns.account, entry.date_format, entry.volume.decimal_mark)

@@ -46,7 +46,10 @@ def read_delimited(con: Any, path: Path, layout: Delimited, scratch: Path) -> Sh
         text = lines.filter(lines.source_row == layout.header_row).raw_text.to_pyarrow().to_pylist()
         if not text or not text[0].strip():
             raise UnreadableFile(f"line {layout.header_row} should hold the column names and is empty")
-        header = [name.strip() for name in next(csv.reader([text[0].lstrip("\ufeff")], delimiter=layout.delimiter))]
+        try:
+            header = [name.strip() for name in next(csv.reader([text[0]], delimiter=layout.delimiter))]
+        except csv.Error:
+            raise UnreadableFile(f"line {layout.header_row} does not hold column names that can be read") from None
 
     body = lines.filter((lines.source_row > layout.header_row) & (lines.raw_text.strip() != ""))
     has_quote = body.raw_text.contains('"')

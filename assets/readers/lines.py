@@ -9,6 +9,7 @@ itself, and a row number is the number an editor shows. (A typed CSV read lets o
 from __future__ import annotations
 
 import codecs
+import io
 import uuid
 from pathlib import Path
 from typing import Any
@@ -25,21 +26,43 @@ NEVER_IN_TEXT = "\x01\x1e\x02\x1f"
 _CHUNK_BYTES = 1 << 20
 
 
-def _as_utf8(path: Path, encoding: str, scratch: Path) -> Path:
-    """``path`` itself if it is UTF-8 already, else a copy in UTF-8 in ``scratch``."""
-    if encoding == "utf-8":
+def _is_safe(path: Path) -> bool:
+    """Whether DuckDB reads every line of the UTF-8 file whole: one kind of line end throughout, and not the separator.
+
+    Without a word it drops a line between mixed ends and what follows the separator, and adds blank lines where a first line
+    feed is followed by carriage returns.
+    """
+    returns = feeds = pairs = 0
+    tail = b""
+    with path.open("rb") as source:
+        while chunk := source.read(_CHUNK_BYTES):
+            if NEVER_IN_TEXT.encode() in tail + chunk:
+                return False
+            returns += chunk.count(b"\r")
+            feeds += chunk.count(b"\n")
+            pairs += chunk.count(b"\r\n") + (tail.endswith(b"\r") and chunk.startswith(b"\n"))
+            tail = chunk[-len(NEVER_IN_TEXT) :]
+    return returns == 0 or returns == pairs == feeds
+
+
+def _as_safe_utf8(path: Path, encoding: str, scratch: Path) -> Path:
+    """``path`` itself if it is UTF-8 that can be read as it is, else a copy in ``scratch``.
+
+    In the copy every line ends in a line feed, and the separator's first character is replaced by another control character.
+    """
+    if encoding == "utf-8" and _is_safe(path):
         return path
     scratch.mkdir(parents=True, exist_ok=True)
     copy = scratch / f"{uuid.uuid4().hex}.txt"
-    decoder = codecs.getincrementaldecoder(encoding)()
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
     try:
         with path.open("rb") as source, copy.open("w", encoding="utf-8", newline="") as target:
             while chunk := source.read(_CHUNK_BYTES):
-                target.write(decoder.decode(chunk))
-            target.write(decoder.decode(b"", final=True))
-    except UnicodeDecodeError as error:
+                target.write(decoder.decode(chunk).replace(NEVER_IN_TEXT[0], NEVER_IN_TEXT[2]))
+            target.write(decoder.decode(b"", final=True).replace(NEVER_IN_TEXT[0], NEVER_IN_TEXT[2]))
+    except UnicodeError:  # A missing byte order mark in UTF-16 is a plain UnicodeError.
         copy.unlink(missing_ok=True)
-        raise UnreadableFile(f"the file is not text in the announced encoding {encoding} ({error.reason})") from None
+        raise UnreadableFile(f"the file is not text in the announced encoding {encoding}") from None
     return copy
 
 
@@ -48,7 +71,7 @@ def read_lines(con: Any, path: Path, encoding: str, scratch: Path) -> ir.Table:
 
     The lines are read once, into a temporary table. UnreadableFile if the file is not text in ``encoding``.
     """
-    text = _as_utf8(path, encoding, scratch)
+    text = _as_safe_utf8(path, encoding, scratch)
     try:
         lines = con.read_csv(
             str(text), columns={"raw_text": "VARCHAR"}, delim=NEVER_IN_TEXT, quote="", escape="", header=False,

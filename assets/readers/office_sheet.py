@@ -8,6 +8,7 @@ They are validated like any input: a row that cannot be used is refused with a s
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from validations.reasons import REASONS
 from validations.tables import REJECTED_ROWS
 
 _LAYOUT = Delimited(kind="delimited")
+_KEY_REPEATED = REASONS["key_repeated"][1]
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,17 @@ def _value(text: ir.StringValue, name: str, dtype: Any) -> tuple[ir.Value, ir.Bo
     if dtype.is_string():
         # What a spreadsheet would run, or a terminal obey, is no id and no word of ours.
         return text, text.re_search(r"^[=+@\-]|[\x00-\x1f\x7f]") | (text.length() > 200)
-    value = text.try_cast(dtype)
+    # The engine alone would take 1.5 for 2 dwelling units, and "infinity" for a date.
+    exact = text.re_search(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$" if dtype.is_date() else r"^[+-]?[0-9]{1,18}$")
+    value = ibis.ifelse(exact, text.try_cast(dtype), ibis.null(dtype))
     return value, (text != "") & value.isnull()
 
 
 def read_office_sheet(
-    con: Any, path: Path, shown_as: str, sheet_id: str, contract: Contract, made_later: tuple[str, ...], scratch: Path
-) -> OfficeSheet:
-    """A CSV as the contract's table without the columns ``made_later``.
+    con: Any, path: Path, shown_as: str, sheet_id: str, contract: Contract, made_later: tuple[str, ...], scratch: Path,
+    districts: Iterable[str] | None = None,
+) -> OfficeSheet:  # fmt: skip
+    """A CSV as the contract's table without the columns ``made_later``; a row of none of ``districts`` is refused.
 
     Errors: UnreadableFile if the file as a whole is not such a sheet.
     """
@@ -70,9 +75,23 @@ def read_office_sheet(
     partial = Contract(contract.name, contract.row, contract.key, columns)
     typed = sheet.rows.mutate(**values)
     wrong += [(broken, rule) for rule, broken in broken_rules(partial, typed).items()]
-    wrong.append((typed.count().over(ibis.window(group_by=list(contract.key))) > 1, "the key stands more than once"))
+    if districts is not None and "district_id" in columns:
+        wrong.append((~typed.district_id.isin(list(districts)), "district_id is not in the registry"))
+    is_repeated = typed.count().over(ibis.window(group_by=list(contract.key))) > 1
     judged = typed.mutate(
-        message=ibis.cases((typed.problem.notnull(), _sentence(typed.problem)), *wrong, else_=ibis.null("string"))
+        message=ibis.cases(
+            (typed.problem.notnull(), _sentence(typed.problem)),
+            *wrong,
+            (is_repeated, _KEY_REPEATED),
+            else_=ibis.null("string"),
+        )
+    )
+    judged = judged.mutate(
+        reason_code=ibis.cases(
+            (judged.problem.notnull(), judged.problem),
+            (judged.message == _KEY_REPEATED, "key_repeated"),
+            else_="value_unreadable",
+        )
     )
     kept = con.create_table(ibis.util.gen_name(f"sheet_{contract.name}"), judged, temp=True)
     return OfficeSheet(
@@ -86,11 +105,10 @@ def _sentence(code: ir.StringValue) -> ir.StringValue:
 
 
 def refused(rows: ir.Table, shown_as: str, sheet_id: str) -> ir.Table:
-    """Rows with source_row, raw_text and message as ``rejected_rows``."""
+    """Rows with source_row, raw_text, reason_code and message as ``rejected_rows``."""
     return REJECTED_ROWS.conform(
         rows.mutate(
             district_id=ibis.literal(sheet_id), source_file=ibis.literal(shown_as), source_column=ibis.literal(""),
-            raw_text=rows.raw_text.left(4_000), reason_code=ibis.literal("value_unreadable"),
-            reason_kind=ibis.literal("refused"), delivered_quantity_thousandths=ibis.null("int64"),
+            raw_text=rows.raw_text.left(4_000), reason_kind=ibis.literal("refused"), delivered_quantity_thousandths=ibis.null("int64"),
         )
     )  # fmt: skip

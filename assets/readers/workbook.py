@@ -4,7 +4,7 @@ Belongs here: a sheet's cells as text, telling title, header and totals from rec
 Does not belong here: meaning of fields (``assets.consumption``).
 
 Cells hold values, not text: a number arrives as a float and is written in its shortest exact notation, an account's lost
-leading zeros are put back to the announced width, a date is written in the entry's own format.
+leading zeros are put back to the announced width, dates and decimals are written in the entry's own notation.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from validations.district import AtPosition, ColumnRef, Workbook
 _LARGEST_EXACT_FLOAT = 2**53
 
 
-def _text(value: Any, date_format: str) -> str:
+def _text(value: Any, date_format: str, decimal_mark: str) -> str:
     match value:
         case bool():
             return "TRUE" if value else "FALSE"
@@ -33,7 +33,7 @@ def _text(value: Any, date_format: str) -> str:
         case float():
             if value.is_integer() and abs(value) < _LARGEST_EXACT_FLOAT:
                 return str(int(value))
-            return format(Decimal(repr(value)), "f")
+            return format(Decimal(repr(value)), "f").replace(".", decimal_mark)
         case dt.datetime() | dt.date():
             return value.strftime(date_format)
         case None:
@@ -42,7 +42,7 @@ def _text(value: Any, date_format: str) -> str:
             return str(value).strip()
 
 
-def read_workbook(path: Path, layout: Workbook, account: ColumnRef, date_format: str) -> Sheet:
+def read_workbook(path: Path, layout: Workbook, account: ColumnRef, date_format: str, decimal_mark: str) -> Sheet:
     """A sheet as a Sheet. UnreadableFile if the file is no workbook, or lacks the sheet or its header."""
     try:
         book = CalamineWorkbook.from_path(str(path))
@@ -57,9 +57,11 @@ def read_workbook(path: Path, layout: Workbook, account: ColumnRef, date_format:
     if len(cells) < layout.header_row:
         raise UnreadableFile(f"row {layout.header_row} should hold the column names; the sheet has {len(cells)} rows")
 
-    header = [_text(value, date_format) for value in cells[layout.header_row - 1]]
+    header = [_text(value, date_format, decimal_mark) for value in cells[layout.header_row - 1]]
     if isinstance(account, AtPosition):
         account_at = account.position - 1
+        if account_at >= len(header):
+            raise UnreadableFile(f"the account should be in column {account.position}; the sheet has {len(header)}")
     elif isinstance(account, str) and account in header:
         account_at = header.index(account)
     else:
@@ -67,7 +69,7 @@ def read_workbook(path: Path, layout: Workbook, account: ColumnRef, date_format:
 
     source_rows, raw_texts, fields, totals = [], [], [], None
     for number, values in enumerate(cells[layout.header_row :], start=layout.header_row + 1):
-        row = [_text(value, date_format) for value in values]
+        row = [_text(value, date_format, decimal_mark) for value in values]
         if not any(row):
             continue
         if layout.totals_label is not None and row[account_at].startswith(layout.totals_label):

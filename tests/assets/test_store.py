@@ -1,0 +1,142 @@
+"""The store: a slice is written whole or not at all, in the declared types, with its version.
+
+Belongs here: ``Store`` on real folders. Does not belong here: what tables mean.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import ibis
+import pyarrow as pa
+import pytest
+from front_door_helpers import rows_of
+
+from assets.store import Store, Stored
+from validations.contract import Contract, column
+
+TABLE = Contract(
+    "amounts", "thing", ("thing",),
+    {
+        "thing": column("string", "Thing"),
+        "amount_cents": column("int64", "Amount", "cents"),
+        "day": column("date", "Day", nullable=True),
+    },
+)  # fmt: skip
+ONE_MORE_THAN_A_DOUBLE_HOLDS = 2**53 + 1
+
+
+def parts(*amounts: int) -> Any:
+    return ibis.memtable({"thing": ["a"] * len(amounts), "amount_cents": list(amounts), "day": [None] * len(amounts)},
+                         schema=TABLE.schema)  # fmt: skip
+
+
+def total(*amounts: int) -> Any:
+    """A sum, which the engine makes 128 bits wide."""
+    return parts(*amounts).group_by("thing").agg(amount_cents=ibis._.amount_cents.sum(), day=ibis._.day.max())
+
+
+@pytest.fixture
+def store(con: Any, tmp_path: Path) -> Store:
+    return Store(tmp_path / "store", con)
+
+
+def files(store: Store) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in store.folder.rglob("*") if p.is_file()}
+
+
+def test_a_slice_comes_back_with_its_rows_types_and_version(con: Any, store: Store) -> None:
+    assert store.write(TABLE, 2018, "x", total(2**53, 1), "v1") == 1
+    assert store.write(TABLE, 2018, "y", parts(5, 6), "v2") == 2
+    back = store.read(TABLE, 2018, ["x"])
+    assert back.schema() == TABLE.schema
+    assert rows_of(con, back) == [{"thing": "a", "amount_cents": ONE_MORE_THAN_A_DOUBLE_HOLDS, "day": None}]
+    assert (store.version(TABLE, 2018, "x"), store.version(TABLE, 2018, "y")) == ("v1", "v2")
+    assert (store.rows(TABLE, 2018, "y"), store.rows(TABLE, 2019, "y")) == (2, 0)
+    assert sorted(files(store)) == ["x.parquet", "y.parquet"]
+
+
+def test_several_slices_read_as_one_table_and_their_versions_as_one(con: Any, store: Store) -> None:
+    store.write(TABLE, 2018, "x", parts(1), "v1")
+    store.write(TABLE, 2018, "y", parts(2), "v2")
+    store.write(TABLE, 2017, "z", parts(3), "v3")
+    stored = Stored(store, TABLE, 2018, ("x", "y", "z"))
+    assert [row["amount_cents"] for row in rows_of(con, stored.read(), "amount_cents")] == [1, 2]
+    assert [row["amount_cents"] for row in rows_of(con, stored.read("y"))] == [2]
+    assert (stored.version(), stored.version("y")) == ("v1+v2+absent", "v2")
+
+
+def test_a_missing_slice_has_no_rows_no_version_and_the_declared_schema(con: Any, store: Store) -> None:
+    empty = store.read(TABLE, 2018, ["x"])
+    assert (empty.schema(), rows_of(con, empty)) == (TABLE.schema, [])
+    assert store.version(TABLE, 2018, "x") is None
+
+
+def test_types_other_than_declared_are_refused_and_the_old_slice_stays(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write(TABLE, 2018, "x", parts(1), "v1")
+    before = files(store)
+    monkeypatch.setattr(Contract, "conform", lambda self, table: table.select(*self.columns))
+    with pytest.raises(TypeError, match="amounts: amount_cents was written as float64, declared int64"):
+        store.write(TABLE, 2018, "x", total(2**53, 1), "v2")
+    assert files(store) == before
+
+
+def test_a_sum_that_does_not_fit_is_refused_and_not_wrapped(store: Store) -> None:
+    store.write(TABLE, 2018, "x", parts(1), "v1")
+    before = files(store)
+    with pytest.raises(Exception, match="out of range"):
+        store.write(TABLE, 2018, "x", total(2**63 - 1, 1), "v2")
+    assert files(store) == before
+
+
+@pytest.mark.parametrize("step", ["to_parquet", "fsync", "read_schema", "rename"])
+def test_a_write_that_fails_at_any_step_leaves_the_old_slice_whole_and_nothing_beside_it(
+    con: Any, store: Store, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    store.write(TABLE, 2018, "x", parts(1), "v1")
+    before = files(store)
+    reached = []
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        reached.extend(name for name in files(store) if name.endswith(".tmp"))
+        raise OSError("no space left on device")
+
+    class HalfWritten:
+        """The connection, whose writing stops half way."""
+
+        def to_parquet(self, table: Any, path: Path, **_: Any) -> None:
+            path.write_bytes(b"PAR1 half")
+            fail()
+
+    match step:
+        case "to_parquet":
+            store.con = HalfWritten()
+        case "fsync":
+            monkeypatch.setattr("assets.store.os.fsync", fail)
+        case "read_schema":
+            monkeypatch.setattr("assets.store.pq.read_schema", fail)
+        case _:
+            monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OSError, match="no space left"):
+        store.write(TABLE, 2018, "x", parts(2), "v2")
+    monkeypatch.undo()
+    assert len(reached) == 1, "the failure was not injected while the file was written"
+    assert files(store) == before
+    assert store.version(TABLE, 2018, "x") == "v1"
+
+
+def test_a_row_that_cannot_be_computed_fails_the_write_and_not_the_reader(con: Any, store: Store) -> None:
+    store.write(TABLE, 2018, "x", parts(1), "v1")
+    bad = ibis.memtable(pa.table({"thing": ["a"], "amount_cents": ["x"], "day": pa.nulls(1, pa.date32())}))
+    with pytest.raises(Exception, match="convert"):
+        store.write(TABLE, 2018, "x", bad, "v2")
+    assert [row["amount_cents"] for row in rows_of(con, store.read(TABLE, 2018, ["x"]))] == [1]
+    assert sorted(files(store)) == ["x.parquet"]
+
+
+def test_a_table_without_a_declared_column_is_named(store: Store) -> None:
+    with pytest.raises(KeyError, match="amounts lacks the columns day"):
+        store.write(TABLE, 2018, "x", parts(1).drop("day"), "v1")
