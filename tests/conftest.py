@@ -101,7 +101,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> SampleRun:
     return SampleRun(folder, simulated, ran)
 
 
-@pytest.fixture()
+@pytest.fixture
 def sample_copy(sample: SampleRun, tmp_path: Path) -> Path:
     """A copy of the sample after its run, to be changed."""
     return Path(shutil.copytree(sample.folder, tmp_path / "sample"))

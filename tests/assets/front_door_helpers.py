@@ -16,8 +16,11 @@ import ibis.expr.types as ir
 import xlsxwriter
 import yaml
 
-from assets.consumption import classified_records, consumption, rejected_rows, text_records, typed_records
+from assets.consumption import consumption, rejected_rows
 from assets.readers import Sheet, read_sheet
+from assets.records.comparison import classified_records
+from assets.records.fields import text_records
+from assets.records.values import typed_records
 from validations.district import District
 from validations.tables import CONSUMPTION, REJECTED_ROWS
 from validations.workspace import SAMPLE, Workspace, Year

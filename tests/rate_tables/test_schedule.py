@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rate_tables.config_file import ConfigError
@@ -157,6 +157,10 @@ days = st.dates(dt.date(2015, 1, 1), dt.date(2032, 12, 31))
 
 
 @given(days)
+@example(dt.date(2019, 6, 30))
+@example(dt.date(2019, 7, 1))
+@example(dt.date(2020, 6, 30))
+@example(dt.date(2020, 7, 1))
 def test_a_fiscal_years_rates_hold_from_its_first_day_to_its_last_and_no_longer(day: dt.date) -> None:
     fiscal_year = day.year if day >= dt.date(day.year, 7, 1) else day.year - 1
     found = schedule_in_force(CWS_SCHEDULES, day)

@@ -1,0 +1,126 @@
+"""Records that meet other records: repetitions, contradictions, and the reading before.
+
+Belongs here: what can be told of a record only beside the others of its district.
+Does not belong here: reading a value (``values``), correcting one: a record that cannot be used is refused with a reason.
+"""
+
+from __future__ import annotations
+
+import ibis
+import ibis.expr.types as ir
+
+from assets.records.values import LONGEST_PERIOD_DAYS
+from rate_tables.exact import whole
+from rate_tables.looked_up import looked_up
+from validations.district import District, RegisterReadings
+
+_WHERE = ["source_file", "source_row", "source_column"]
+
+
+def _with_reason(records: ir.Table, found: ir.Table) -> ir.Table:
+    """``records`` with ``reason_code`` set where ``found`` (source_* and code) names the row."""
+    judged = looked_up(records, found, _WHERE, "code")
+    return judged.mutate(reason_code=ibis.coalesce(judged.reason_code, judged.code)).drop("code")
+
+
+def without_duplicates(records: ir.Table, entry: District) -> ir.Table:
+    """Records where an exact repetition, and the same meter and period with other values, have their reason code.
+
+    The first of equal rows (by file and row) stays. Of rows that contradict each other none stays, unless the entry says
+    that they are registers to be added.
+    """
+    period = ["district_account", "meter_id", "period_start", "period_end"]
+    everything = [*period, "registered_thousandths", "delivered_quantity_thousandths", "read_type"]
+    good = records.filter(records.reason_code.isnull())
+    if entry.exact_duplicate == "duplicate":
+        # Only keys that stand more than once are ranked: ranking every row would sort the whole delivery.
+        repeated = (
+            _null_safe_keys(good, everything).group_by("row_key").agg(times=ibis._.count()).filter(ibis._.times > 1)
+        )
+        ranked = _null_safe_keys(good, everything).semi_join(repeated, "row_key")
+        ranked = ranked.mutate(rank=ibis.row_number().over(group_by="row_key", order_by=_WHERE))
+        again = ranked.filter(ranked.rank > 0).mutate(code=ibis.literal("exact_duplicate"))
+        records = _with_reason(records, again)
+        good = records.filter(records.reason_code.isnull())
+    if entry.same_period_other_values == "refuse":
+        keyed = _null_safe_keys(good, period)
+        contradicting = (
+            keyed.group_by("row_key")
+            .agg(values=ibis._.delivered_quantity_thousandths.nunique(), times=ibis._.count())
+            .filter((ibis._.times > 1) & ((ibis._["values"] > 1) | (entry.exact_duplicate == "duplicate")))
+        )
+        both = keyed.semi_join(contradicting, "row_key").mutate(code=ibis.literal("same_period_other_values"))
+        records = _with_reason(records, both)
+    return records
+
+
+def _null_safe_keys(table: ir.Table, columns: list[str]) -> ir.Table:
+    """``table`` with one text key of ``columns``; the separator is a control character, which no accepted row holds."""
+    parts = [table[c].cast("string").fill_null("") for c in columns]
+    return table.mutate(row_key=ibis.literal("\x1f").join(parts))
+
+
+def use_between_readings(records: ir.Table, measure: RegisterReadings) -> ir.Table:
+    """Register readings as use: each reading closes the period that the meter's reading before it opened.
+
+    A first reading, or one that the district marks as opening, opens a period and has no use. A backward step is a rollover
+    if the use it gives is at most ``rollover_at_most``; else it is refused, and so is the reading after it if that is at or
+    above the one before, because then nobody can tell which of the three is wrong.
+    """
+    good = records.filter(records.reason_code.isnull())
+    series = ibis.window(
+        group_by=["district_account", "meter_id"], order_by=["period_end", "source_file", "source_row"]
+    )
+    reading = good.delivered_quantity_thousandths
+    stepped = good.mutate(
+        previous=reading.lag(1).over(series),
+        before_previous=reading.lag(2).over(series),
+        previous_opens=(good.read_type == "opening").lag(1).over(series),
+        previous_date=good.period_end.lag(1).over(series),
+    )
+    full_turn = 10**measure.dials * 1000
+    most = whole(measure.rollover_at_most, 3)
+
+    def is_refused_step(now: ir.IntegerValue, before: ir.IntegerValue) -> ir.BooleanValue:
+        return (now < before) & (now - before + full_turn > most)
+
+    use = stepped.delivered_quantity_thousandths - stepped.previous
+    rolled = (use < 0) & (use + full_turn <= most)
+    opens = stepped.previous.isnull() | (stepped.read_type == "opening")
+    doubtful = (
+        ~stepped.previous_opens
+        & is_refused_step(stepped.previous, stepped.before_previous)
+        & (stepped.delivered_quantity_thousandths >= stepped.before_previous)
+    )
+    too_long = stepped.period_end.delta(stepped.previous_date, unit="day") > LONGEST_PERIOD_DAYS
+    measured = stepped.select(
+        *_WHERE,
+        code=ibis.cases(
+            (opens, "opening_reading"),
+            (is_refused_step(stepped.delivered_quantity_thousandths, stepped.previous), "reading_backward"),
+            (doubtful.fill_null(False), "reading_backward"),
+            (too_long, "period_too_long"),
+            else_=ibis.null("string"),
+        ),
+        opened_on=stepped.previous_date,
+        is_rollover=rolled.fill_null(False),
+        use_thousandths=ibis.ifelse(rolled, use + full_turn, use),
+    )
+    used = looked_up(records, measured, _WHERE, "code", "opened_on", "is_rollover", "use_thousandths")
+    return used.mutate(
+        reason_code=ibis.coalesce(used.reason_code, used.code),
+        period_start=used.opened_on,
+        registered_thousandths=used.use_thousandths,
+        billed_thousandths=used.use_thousandths,
+        is_rollover=used.is_rollover.fill_null(False),
+    )
+
+
+def classified_records(records: ir.Table, entry: District) -> ir.Table:
+    """Typed records of all files of a district, each consumption (reason_code null) or with the reason why not."""
+    told_apart = without_duplicates(records, entry)
+    if isinstance(entry.measure, RegisterReadings):
+        return use_between_readings(told_apart, entry.measure)
+    return told_apart.mutate(
+        billed_thousandths=told_apart.delivered_quantity_thousandths, is_rollover=ibis.literal(False)
+    )
