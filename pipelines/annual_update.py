@@ -5,6 +5,7 @@ Does not belong here: printing (``cli``), stages.
 """
 
 import os
+import tempfile
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -89,10 +90,8 @@ def _what_to_do(result: dg.ExecuteInProcessResult, workspace: Workspace) -> str:
     return f"a step failed; its details are in the UI (make ui), run {result.run_id}. Nothing was published."
 
 
-def keep_traceback(workspace: Workspace | None) -> str:
-    """Write the traceback of the exception at hand below the workspace, and say where."""
-    folder = workspace.work if workspace else Path.cwd()
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "last_error.txt"
-    path.write_text(traceback.format_exc(), encoding="utf-8")
-    return str(path)
+def keep_traceback() -> str:
+    """Write the traceback of the exception at hand into a file of its own, and say where."""
+    with tempfile.NamedTemporaryFile("w", prefix="annual-billing-", suffix=".txt", delete=False) as file:
+        file.write(traceback.format_exc())
+    return file.name

@@ -204,5 +204,5 @@ def main() -> None:
     except Exception as error:
         from pipelines.annual_update import keep_traceback
 
-        typer.echo(f"unexpected: {type(error).__name__}; details are in {keep_traceback(None)}", err=True)
+        typer.echo(f"unexpected: {type(error).__name__}; details are in {keep_traceback()}", err=True)
         sys.exit(1)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import (
+from whole_runs import (
     ROOT,
     SAMPLE_YEAR,
     SampleRun,

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from whole_runs import ROOT
 
 FLOORS = ["rate_tables", "validations", "assets", "pipelines"]
 BIN = Path(sys.executable).parent

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from conftest import ROOT, SAMPLE_YEAR, SampleRun, query
+from whole_runs import ROOT, SAMPLE_YEAR, SampleRun, query
 
 # A cubic inch is 16.387064 cm3 and a US gallon 231 of them; a CCF is 172,800.
 CCF_PER = {

@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from conftest import annual_billing, query, tiny_workspace
+from whole_runs import annual_billing, query, tiny_workspace
 
 # Two homes. The Alder Street one is read each month; the Birch Street one in October, in December and in May.
 DELIVERY_2019 = """\

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 import requests
-from conftest import ROOT, SAMPLE_YEAR, SampleRun, bill_file_bytes, table_hashes
+from whole_runs import ROOT, SAMPLE_YEAR, SampleRun, bill_file_bytes, table_hashes
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 

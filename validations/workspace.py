@@ -42,6 +42,13 @@ class WorkspaceFile(Strict):
     may_approve: tuple[str, ...] = ()
     owner: str = "billing"
 
+    @field_validator("billing_years")
+    @classmethod
+    def _follow_each_other(cls, years: tuple[int, ...]) -> tuple[int, ...]:
+        if list(years) != sorted(set(years)):
+            raise ValueError("years in rising order, each once")
+        return years
+
     @field_validator("effective_month_day")
     @classmethod
     def _stands_in_every_year(cls, month_day: str) -> str:
