@@ -83,7 +83,8 @@ def write_bill_files(con: Any, folder: Path, details: ir.Table, year: Year) -> l
     """Write the year's drafts into ``folder``, all or none. Returns rows of the ``bill_files`` table."""
     beside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
     beside.mkdir(parents=True)
-    kept = con.create_table(f"details_{uuid.uuid4().hex}", details, temp=True)
+    name = f"details_{uuid.uuid4().hex}"
+    kept = con.create_table(name, details, temp=True)
     try:
         totals = kept.group_by("billing_agency").agg(
             records=ibis._.count(),
@@ -110,7 +111,7 @@ def write_bill_files(con: Any, folder: Path, details: ir.Table, year: Year) -> l
         shutil.rmtree(outgoing, ignore_errors=True)
         return rows
     finally:
-        con.drop_table(kept.get_name(), force=True)
+        con.drop_table(name, force=True)
         shutil.rmtree(beside, ignore_errors=True)
 
 

@@ -19,6 +19,7 @@ import ibis.expr.types as ir
 
 from assets.deliveries import archived
 from assets.readers import Sheet, UnreadableFile, read_sheet
+from assets.readers.lines import forget_lines
 from assets.records.comparison import classified_records
 from assets.records.fields import text_records
 from assets.records.values import thousandths, typed_records
@@ -170,6 +171,7 @@ class _FrontDoor:
     def close(self) -> None:
         for name in self._temporary:
             self.session.store.con.drop_table(name, force=True)
+        forget_lines(self.session.store.con)
 
 
 def _stated(text: str | None) -> int | None:

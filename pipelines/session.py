@@ -62,11 +62,21 @@ def connect(work: Path) -> ibis.BaseBackend:
     return con
 
 
+def remove_leftovers(work: Path) -> None:
+    """Remove what a run that was killed had not finished: everything unfinished has a name like ``.name.tmp``."""
+    shutil.rmtree(work / "scratch", ignore_errors=True)
+    for unfinished in [*work.rglob(".*.tmp"), *work.rglob(".*.old")]:
+        if unfinished.is_dir():
+            shutil.rmtree(unfinished)
+        else:
+            unfinished.unlink()
+
+
 @contextmanager
 def open_session(workspace: Workspace, *, wait_seconds: float = WAIT_SECONDS) -> Iterator[Session]:
     """The workspace under its lock, with a store."""
     with lock(workspace.work, wait_seconds):
-        shutil.rmtree(workspace.work / "scratch", ignore_errors=True)
+        remove_leftovers(workspace.work)
         con = connect(workspace.work)
         try:
             yield Session(workspace, Store(workspace.store, con))

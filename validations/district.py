@@ -214,6 +214,9 @@ class District(Strict):
             )
         if useless:
             raise NotAllowed(f"only columns that this layout reads; not read: {', '.join(sorted(useless))}", "columns")
+        adds_up = self.exact_duplicate == "second_meter" or self.same_period_other_values == "add"
+        if self.measure.gives == "register_readings" and adds_up:
+            raise NotAllowed("register readings are told apart by meter: no second_meter, no add", "measure")
         if self.trailer is not None and not isinstance(self.layout, FixedWidth):
             raise NotAllowed("a trailer record in a fixed-width layout only", "trailer")
         return self

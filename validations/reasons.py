@@ -26,7 +26,10 @@ REASONS: dict[str, tuple[str, str]] = {
     "volume_missing": ("refused", "the volume is empty"),
     "volume_unreadable": ("refused", "the volume is not a number in the announced notation"),
     "volume_too_precise": ("refused", "the volume has more than three decimals"),
-    "volume_out_of_range": ("refused", "the volume is beyond anything a meter can register (10,000,000 units)"),
+    "volume_out_of_range": (
+        "refused",
+        "the volume is beyond anything a meter can register (10,000,000 units), or the reading has more digits than the register",
+    ),
     "volume_negative": ("refused", "the volume is below zero and this district's entry does not allow credits"),
     "read_type_unknown": ("refused", "the read type is not in the district's entry"),
     "reading_backward": ("refused", "the register went back and it is not a rollover"),

@@ -24,6 +24,7 @@ NEVER_IN_TEXT = "\x01\x1e\x02\x1f"
 """A separator that no district's text holds, so that a line stays whole."""
 
 _CHUNK_BYTES = 1 << 20
+_LINES = "lines_of_a_file_"
 
 
 def _is_safe(path: Path) -> bool:
@@ -66,6 +67,14 @@ def _as_safe_utf8(path: Path, encoding: str, scratch: Path) -> Path:
     return copy
 
 
+def forget_lines(con: Any) -> None:
+    """Free the lines of every file that was read: a district's are needed until its tables are written, and no longer."""
+    found = con.raw_sql("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()
+    for (name,) in found:
+        if name.startswith(_LINES):
+            con.drop_table(name, force=True)
+
+
 def read_lines(con: Any, path: Path, encoding: str, scratch: Path) -> ir.Table:
     """One row per line of the file: source_row (from 1), raw_text (empty for a blank line).
 
@@ -78,7 +87,7 @@ def read_lines(con: Any, path: Path, encoding: str, scratch: Path) -> ir.Table:
             auto_detect=False, strict_mode=False, max_line_size=2_000_000,
         )  # fmt: skip
         numbered = lines.select(source_row=ibis.row_number() + 1, raw_text=lines.raw_text.fill_null(""))
-        return con.create_table(f"lines_{uuid.uuid4().hex}", numbered, temp=True)
+        return con.create_table(f"{_LINES}{uuid.uuid4().hex}", numbered, temp=True)
     except duckdb.Error as error:
         what = str(error).lower()
         if "utf-8" in what or "unicode" in what:

@@ -26,7 +26,7 @@ from front_door_helpers import (
 
 from assets.readers import Sheet, UnreadableFile
 from assets.readers import lines as lines_module
-from assets.readers.lines import NEVER_IN_TEXT, read_lines
+from assets.readers.lines import NEVER_IN_TEXT, forget_lines, read_lines
 
 GOOD = "A1,M1,2017-11-01,2017-12-01,5.25,A"
 
@@ -340,3 +340,14 @@ def test_a_field_shorter_than_its_place_is_missing_and_not_another_field(con: An
     }
     taken = take_in(con, tmp_path, entry_of(READINGS, columns=columns), f"{READINGS_HEADER}\nA1,M1,2017-11-01,5,A\n")
     assert taken.reasons == {2: "opening_reading"}
+
+
+def test_the_lines_of_a_file_are_freed_once_they_are_forgotten(con: Any, tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    path.write_text("a\nb\n", encoding="utf-8")
+    read_lines(con, path, "utf-8", tmp_path)
+    temporary = "SELECT count(*) FROM duckdb_tables() WHERE temporary AND starts_with(table_name, 'lines_')"
+    (before,) = con.raw_sql(temporary).fetchone()
+    forget_lines(con)
+    (after,) = con.raw_sql(temporary).fetchone()
+    assert (before > 0, after) == (True, 0)
