@@ -14,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 import duckdb
+import pyarrow.parquet as pq
 
 from assets.stage import Session, all_slices, years_of
 from assets.store import WHOLE
@@ -27,6 +28,9 @@ def slices_of(contract: Contract, workspace: Workspace) -> list[str]:
     """Every slice that a table can have in the store."""
     extra = [CIS, ADJUSTMENT_SHEET] if contract.name == "rejected_rows" else []
     return [*all_slices(workspace), *extra, WHOLE]
+
+
+_SQL_TYPES = {"string": "VARCHAR", "int64": "BIGINT", "date": "DATE", "boolean": "BOOLEAN"}
 
 
 def _quoted(text: str) -> str:
@@ -44,21 +48,24 @@ def _published_column(name: str) -> str:
 # Names of tables and columns in this SQL are those of the contracts, and paths are quoted: nothing comes from a file.
 
 
+def _source(contract: Contract, files: list[str]) -> str:
+    """SQL of the stored rows; a column that files made by an earlier version do not have is empty, as all are without files."""
+    present = set(pq.read_schema(files[0]).names) if files else set()
+    absent = [f'NULL::{_SQL_TYPES[str(contract.schema[n])]} AS "{n}"' for n in contract.columns if n not in present]
+    if not files:
+        return f"SELECT {', '.join(absent)} WHERE false"
+    return f"SELECT {', '.join(['*', *absent])} FROM read_parquet([{', '.join(map(_quoted, files))}])"  # noqa: S608
+
+
 def _create(con: duckdb.DuckDBPyConnection, contract: Contract, paths: dict[int, list[str]]) -> None:
     """One table with the rows of every year; without rows if no year has any."""
     columns = ", ".join(_published_column(name) for name in contract.columns)
+    years = {year: files for year, files in sorted(paths.items()) if files} or {0: []}
     parts = [
-        f"SELECT {year}::INTEGER AS billing_year, {columns} FROM read_parquet([{', '.join(map(_quoted, files))}])"  # noqa: S608
-        for year, files in sorted(paths.items())
-        if files
+        f"SELECT {year}::INTEGER AS billing_year, {columns} FROM ({_source(contract, files)})"  # noqa: S608
+        for year, files in years.items()
     ]
-    if parts:
-        con.execute(f'CREATE TABLE "{contract.name}" AS ' + " UNION ALL ".join(parts))
-    else:
-        types = ", ".join(f'NULL::{_sql_type(contract, name)} AS "{name}"' for name in contract.columns)
-        con.execute(
-            f'CREATE TABLE "{contract.name}" AS SELECT 0::INTEGER AS billing_year, {columns} FROM (SELECT {types}) WHERE false'  # noqa: S608
-        )
+    con.execute(f'CREATE TABLE "{contract.name}" AS ' + " UNION ALL ".join(parts))
     con.execute(f'COMMENT ON TABLE "{contract.name}" IS {_quoted(f"One row per billing year and {contract.row}")}')
     con.execute(f"COMMENT ON COLUMN \"{contract.name}\".billing_year IS 'Annual update effective in this year'")
     for name in contract.columns:
@@ -70,11 +77,6 @@ def _create(con: duckdb.DuckDBPyConnection, contract: Contract, paths: dict[int,
                 text = text.replace(word, "")
             text = text.replace(" []", "")
         con.execute(f'COMMENT ON COLUMN "{contract.name}"."{published}" IS {_quoted(text)}')
-
-
-def _sql_type(contract: Contract, name: str) -> str:
-    dtype = contract.schema[name]
-    return {"string": "VARCHAR", "int64": "BIGINT", "date": "DATE", "boolean": "BOOLEAN"}[dtype.name.lower()]
 
 
 def publish(session: Session) -> dict[str, int]:
