@@ -33,8 +33,12 @@ def column(
     le: int | None = None,
     isin: list[str] | None = None,
     not_empty: bool = False,
+    word: bool = False,
 ) -> pa.Column:
-    """A column of a contract: type, meaning, unit, and what its values may be."""
+    """A column of a contract: type, meaning, unit, and what its values may be.
+
+    ``word``: letters, digits, _ and - only, because the value becomes part of a file's name.
+    """
     checks = []
     if ge is not None:
         checks.append(pa.Check.ge(ge))
@@ -44,6 +48,10 @@ def column(
         checks.append(pa.Check.isin(isin))
     if not_empty:
         checks.append(pa.Check.ne(""))
+    if word:
+        checks.append(
+            pa.Check.str_matches(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,59}$", error="a word of letters, digits, _ and -")
+        )
     return pa.Column(dt.dtype(dtype), checks, nullable=nullable, description=meaning, metadata={"unit": unit})
 
 
@@ -93,6 +101,8 @@ def _holds(value: ir.Column, check: pa.Check) -> ir.BooleanValue:
             return value <= limits["max_value"]  # type: ignore[no-any-return]
         case "isin":
             return value.isin(list(limits["allowed_values"]))  # type: ignore[no-any-return]
+        case "str_matches":
+            return value.re_search(limits["pattern"])  # type: ignore[no-any-return]
         case "not_equal_to":
             return value != limits["value"]  # type: ignore[no-any-return]
         case _:

@@ -164,7 +164,7 @@ SEWER_SERVICES = Contract(
         "edu_thousandths": column("int64", "Equivalent dwelling units", "thousandths of an EDU", ge=0),
         "esu_thousandths": column("int64", "Equivalent service units (impervious area)", "thousandths of an ESU", ge=0),
         "jurisdiction": column("string", "City or unincorporated area", not_empty=True),
-        "billing_agency": column("string", "Who sends the bill", not_empty=True),
+        "billing_agency": column("string", "Who sends the bill; part of its bill file's name", word=True),
         "billing_frequency": column("string", "How often a bill is sent", isin=FREQUENCIES),
         "status": column("string", "Status of the service", isin=STATUSES),
         "service_start": column("date", "First day of service"),

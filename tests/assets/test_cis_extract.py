@@ -100,6 +100,7 @@ def test_good_rows_come_through_exactly_and_within_their_contracts(con: Any, tmp
 
 
 BAD_SERVICES = {
+    "billing_agency": ["", "../../elsewhere", "city of somewhere", "a" * 61],
     "customer_class": ["castle", ""],
     "service_start": ["2001-02-30", "02/03/2001", "", "infinity", "epoch", "2001-02-03 00:00"],
     "service_end": ["soon"],
