@@ -63,7 +63,7 @@ def adjustment_assets(workspace: Workspace) -> dg.AssetsDefinition:
                 description=f"Consumption adjustments as entered. One row per {ADJUSTMENTS.row}.",
             ),
             "adjustments_rejected_rows": dg.AssetOut(
-                key=["rejected_rows", ADJUSTMENT_SHEET], group_name="adjustment", owners=facts["owners"],
+                key=["rejected_rows", ADJUSTMENT_SHEET], group_name="delivery_details", owners=facts["owners"],
                 kinds=facts["kinds"], metadata=refused_facts["metadata"], code_version=facts["code_version"],
                 description="Rows of the adjustment sheet that cannot be used, and why.",
             ),

@@ -213,7 +213,7 @@ def cis_extract_assets(workspace: Workspace) -> dg.AssetsDefinition:
         facts = asset_facts(contract, workspace)
         key = [contract.name, CIS] if contract is REJECTED_ROWS else [contract.name]
         return dg.AssetOut(
-            key=key, group_name="cis_extract", owners=facts["owners"], kinds=facts["kinds"],
+            key=key, group_name="delivery_details" if contract is REJECTED_ROWS else "cis_extract", owners=facts["owners"], kinds=facts["kinds"],
             metadata=facts["metadata"], code_version=facts["code_version"],
             description=f"{text}. One row per {contract.row}.",
         )  # fmt: skip

@@ -195,8 +195,10 @@ def consumption_assets(entry: District, workspace: Workspace) -> dg.AssetsDefini
     def spec(name: str) -> dg.AssetOut:
         contract, text = _OUTPUTS[name]
         facts = asset_facts(contract, workspace)
+        # A group shows its assets by district alone, so consumption has one of its own.
+        group = name if name == "consumption" else "delivery_details"
         return dg.AssetOut(
-            key=[name, entry.district], group_name="consumption", owners=facts["owners"], kinds=facts["kinds"],
+            key=[name, entry.district], group_name=group, owners=facts["owners"], kinds=facts["kinds"],
             metadata=facts["metadata"], code_version=facts["code_version"],
             description=f"{text.format(name=entry.name)}. One row per {contract.row}.",
         )  # fmt: skip

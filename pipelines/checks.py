@@ -105,7 +105,6 @@ def checks_on(name: str, keys: list[dg.AssetKey], workspace: Workspace) -> dg.As
                 asset=at.asset_key,
                 description=check.description,
                 partitions_def=years_of(workspace),
-                additional_deps=_other_tables(check, part_of(at.asset_key)),
             )
             for at, check in chosen.items()
         ],
@@ -120,11 +119,6 @@ def checks_on(name: str, keys: list[dg.AssetKey], workspace: Workspace) -> dg.As
                 yield _result(evaluate(check, session, year, part_of(at.asset_key), keep_list=True), at.asset_key)
 
     return _checks
-
-
-def _other_tables(check: Check, slice_id: str | None) -> list[dg.AssetKey]:
-    """Tables of the same district that a check reads beside its own."""
-    return [dg.AssetKey([name, slice_id]) for name in check.reads if name != check.table and slice_id]
 
 
 def verdicts(session: Session, year: int, keys: Iterable[dg.AssetKey]) -> Iterator[Verdict]:
