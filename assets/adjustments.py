@@ -19,7 +19,7 @@ from assets.stage import (
     Making,
     Session,
     Slice,
-    asset_facts,
+    asset_out,
     stage,
     version_of,
     years_of,
@@ -51,21 +51,14 @@ def _read(session: Session, billing_year: int) -> OfficeSheet:
 
 def adjustment_assets(workspace: Workspace) -> dg.AssetsDefinition:
     """The Dagster assets ``adjustments`` and ``rejected_rows/adjustments``."""
-    facts = asset_facts(ADJUSTMENTS, workspace)
-    refused_facts = asset_facts(REJECTED_ROWS, workspace)
 
     @dg.multi_asset(
         name="adjustment_sheet",
         outs={
-            "adjustments": dg.AssetOut(
-                key=["adjustments"], group_name="adjustment", owners=facts["owners"], kinds=facts["kinds"],
-                metadata=facts["metadata"], code_version=facts["code_version"],
-                description=f"Consumption adjustments as entered. One row per {ADJUSTMENTS.row}.",
-            ),
-            "adjustments_rejected_rows": dg.AssetOut(
-                key=["rejected_rows", ADJUSTMENT_SHEET], group_name="delivery_details", owners=facts["owners"],
-                kinds=facts["kinds"], metadata=refused_facts["metadata"], code_version=facts["code_version"],
-                description="Rows of the adjustment sheet that cannot be used, and why.",
+            "adjustments": asset_out(ADJUSTMENTS, workspace, None, "adjustment", "Consumption adjustments as entered"),
+            "adjustments_rejected_rows": asset_out(
+                REJECTED_ROWS, workspace, ADJUSTMENT_SHEET, "delivery_details",
+                "Rows of the adjustment sheet that cannot be used, and why",
             ),
         },
         partitions_def=years_of(workspace),

@@ -22,7 +22,7 @@ from assets.stage import (
     Making,
     Session,
     Slice,
-    asset_facts,
+    asset_out,
     version_of,
     year_version,
     years_of,
@@ -210,13 +210,9 @@ def cis_extract_assets(workspace: Workspace) -> dg.AssetsDefinition:
 
     def out(name: str) -> dg.AssetOut:
         contract, text = _OUTPUTS[name]
-        facts = asset_facts(contract, workspace)
-        key = [contract.name, CIS] if contract is REJECTED_ROWS else [contract.name]
-        return dg.AssetOut(
-            key=key, group_name="delivery_details" if contract is REJECTED_ROWS else "cis_extract", owners=facts["owners"], kinds=facts["kinds"],
-            metadata=facts["metadata"], code_version=facts["code_version"],
-            description=f"{text}. One row per {contract.row}.",
-        )  # fmt: skip
+        if contract is REJECTED_ROWS:
+            return asset_out(contract, workspace, CIS, "delivery_details", text)
+        return asset_out(contract, workspace, None, "cis_extract", text)
 
     @dg.multi_asset(
         name="cis_extract",

@@ -23,7 +23,7 @@ from assets.readers.lines import forget_lines
 from assets.records.comparison import classified_records
 from assets.records.fields import text_records
 from assets.records.values import thousandths, typed_records
-from assets.stage import Making, Session, Slice, asset_facts, version_of, years_of
+from assets.stage import Making, Session, Slice, asset_out, version_of, years_of
 from assets.store import Stored
 from validations.district import District
 from validations.reasons import REASONS
@@ -192,20 +192,15 @@ _OUTPUTS = {
 def consumption_assets(entry: District, workspace: Workspace) -> dg.AssetsDefinition:
     """The Dagster assets ``consumption/<district>`` and the tables about it that leave the front door with it."""
 
-    def spec(name: str) -> dg.AssetOut:
+    def out(name: str) -> dg.AssetOut:
         contract, text = _OUTPUTS[name]
-        facts = asset_facts(contract, workspace)
         # A group shows its assets by district alone, so consumption has one of its own.
         group = name if name == "consumption" else "delivery_details"
-        return dg.AssetOut(
-            key=[name, entry.district], group_name=group, owners=facts["owners"], kinds=facts["kinds"],
-            metadata=facts["metadata"], code_version=facts["code_version"],
-            description=f"{text.format(name=entry.name)}. One row per {contract.row}.",
-        )  # fmt: skip
+        return asset_out(contract, workspace, entry.district, group, text.format(name=entry.name))
 
     @dg.multi_asset(
         name=f"front_door_{entry.district}",
-        outs={name: spec(name) for name in _OUTPUTS},
+        outs={name: out(name) for name in _OUTPUTS},
         ins={"deliveries": dg.AssetIn(key=["deliveries", entry.district])},
         partitions_def=years_of(workspace),
         required_resource_keys={"session"},

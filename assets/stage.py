@@ -11,7 +11,7 @@ made slice by slice, it is called once for each district's slice, and only for t
 import hashlib
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,6 @@ class Making:
     contract: Contract
     year: int
     slices: dict[str, Slice]
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @cache
@@ -116,6 +115,16 @@ def asset_facts(contract: Contract, workspace: Workspace) -> dict[str, Any]:
     }
 
 
+def asset_out(contract: Contract, workspace: Workspace, part: str | None, group: str, text: str) -> dg.AssetOut:
+    """One table that leaves a front door; ``part`` is its district or sheet where each has an asset of its own."""
+    return dg.AssetOut(
+        key=[contract.name, part] if part else [contract.name],
+        group_name=group,
+        description=f"{text}. One row per {contract.row}.",
+        **asset_facts(contract, workspace),
+    )
+
+
 def years_of(workspace: Workspace) -> dg.StaticPartitionsDefinition:
     """The billing years as partitions."""
     return dg.StaticPartitionsDefinition([str(y) for y in workspace.file.billing_years])
@@ -129,7 +138,6 @@ class Stage:
     contract: Contract
     group: str
     by_slice: bool
-    whole: frozenset[str]
     follows: tuple[str, ...]
 
     def __call__(self, *args: Any, **kwargs: Any) -> ir.Table:
@@ -180,9 +188,9 @@ class Stage:
             districts = {
                 key.removeprefix(f"{name}__"): value for key, value in stored.items() if key.startswith(f"{name}__")
             }
-            if slice_id in districts and name not in self.whole:
+            if slice_id in districts:
                 chosen = [districts[slice_id]]
-            elif slice_id == tables.NO_DISTRICT and name not in self.whole:
+            elif slice_id == tables.NO_DISTRICT:
                 chosen = []
             else:
                 chosen = list(districts.values())
@@ -195,7 +203,7 @@ class Stage:
                 "+".join(one.version() for one in chosen),
             )
         table = stored[name]
-        if slice_id == WHOLE or name in self.whole:
+        if slice_id == WHOLE:
             return table.read, table.version()
         if slice_id in table.slices:
             return lambda: table.read(slice_id), table.version(slice_id)
@@ -228,16 +236,15 @@ def stage(
     group: str,
     *,
     by_slice: bool = False,
-    whole: tuple[str, ...] = (),
     follows: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., ir.Table]], Stage]:
     """Make a function from tables to a table a stage.
 
-    ``by_slice``: call it once per slice. ``whole``: inputs that every slice needs in full. ``follows``: tables that it rests
-    on without reading them, so that the graph shows them before it.
+    ``by_slice``: call it once per slice. ``follows``: tables that it rests on without reading them, so that the graph shows
+    them before it.
     """
 
     def wrap(function: Callable[..., ir.Table]) -> Stage:
-        return Stage(function, contract, group, by_slice, frozenset(whole), follows)
+        return Stage(function, contract, group, by_slice, follows)
 
     return wrap

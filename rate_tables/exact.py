@@ -1,4 +1,4 @@
-"""Exact arithmetic on whole numbers, the same in Python and in table expressions.
+"""Exact arithmetic on whole numbers, in table expressions.
 
 Belongs here: scales of whole numbers, exact integer division, the one rounding function.
 Does not belong here: which quantity is rounded to what (the schedule says that).
@@ -68,9 +68,3 @@ def round_half_away(numerator: ir.IntegerValue, denominator: ir.IntegerValue | i
     half = truncating_divide(denominator, 2) if not isinstance(denominator, int) else denominator // 2
     shifted = ibis.ifelse(numerator < 0, numerator - half, numerator + half)
     return truncating_divide(shifted, denominator)  # type: ignore[no-any-return]
-
-
-def round_half_away_int(numerator: int, denominator: int) -> int:
-    """``round_half_away`` for Python whole numbers."""
-    quotient = (abs(numerator) + denominator // 2) // denominator
-    return quotient if numerator >= 0 else -quotient

@@ -20,7 +20,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pandera.ibis as pa
 
-from rate_tables.exact import scale_of, stored_as
+from rate_tables.exact import stored_as
 
 
 def column(
@@ -135,8 +135,3 @@ def violations(contract: Contract, table: ir.Table) -> ir.Table:
         broken_rule=ibis.literal(f"the key ({', '.join(contract.key)}) stands more than once")
     )
     return by_column.union(by_key)
-
-
-def published_name(column_name: str) -> str:
-    """The column's name in ``billing.duckdb``: without the ending that names a whole-number unit."""
-    return scale_of(column_name)[0]

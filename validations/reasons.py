@@ -40,10 +40,3 @@ REASONS: dict[str, tuple[str, str]] = {
     "value_unreadable": ("refused", "a value is missing or not of the kind its column holds"),
     "key_repeated": ("refused", "the row's key stands more than once"),
 }
-
-REFUSED, DUPLICATE, SET_ASIDE = "refused", "duplicate", "set_aside"
-
-
-def codes_of(kind: str) -> list[str]:
-    """Reason codes of one kind."""
-    return [code for code, (its_kind, _) in REASONS.items() if its_kind == kind]
