@@ -39,7 +39,7 @@ run: $(SAMPLE)/truth/.made
 	@$(BIN)/annual-billing run $(YEAR) --workspace $(SAMPLE)
 
 test: $(VENV)/.test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 ui: $(VENV)/.run
 	@$(BIN)/annual-billing ui --workspace $(SAMPLE)

@@ -136,7 +136,7 @@ def bill_files_asset(workspace: Workspace) -> dg.AssetsDefinition:
         version = str(uuid.uuid4())
         return Making(
             BILL_FILES, year.billing_year,
-            {WHOLE: Slice(version, lambda: ibis.memtable(rows, schema=BILL_FILES.schema))},
+            {WHOLE: Slice(version, lambda: BILL_FILES.of_rows(rows))},
         )  # fmt: skip
 
     return _bill_files

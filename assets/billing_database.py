@@ -16,6 +16,7 @@ import dagster as dg
 import duckdb
 import pyarrow.parquet as pq
 
+from assets.literal_path import literal
 from assets.stage import Session, all_slices, years_of
 from assets.store import WHOLE
 from rate_tables.exact import scale_of
@@ -92,7 +93,7 @@ def publish(session: Session) -> dict[str, int]:
             for contract in PUBLISHED:
                 paths = {
                     year: [
-                        str(path)
+                        literal(path)
                         for path in (store.path(contract, year, s) for s in slices_of(contract, workspace))
                         if path.exists()
                     ]

@@ -42,6 +42,17 @@ def service_consumption(meters: ir.Table, meter_links: ir.Table, *, year: Year) 
     )
 
 
+def _linked_while_delivered(meters: ir.Table, meter_links: ir.Table, year: Year) -> ir.Table:
+    """Meters that some link serves on a day of what was delivered of them, from the winter on if they have that.
+
+    A service that begins after the winter is linked all the same; a link that ended before it serves nobody any more.
+    """
+    met = _met(meters, meter_links)
+    begins = ibis.literal(year.window_start)
+    first = ibis.ifelse(met.last_day > begins, ibis.greatest(met.first_day, begins), met.first_day)
+    return met.filter((met.link_start < met.last_day) & (met.link_end.isnull() | (met.link_end > first)))
+
+
 def _bare(account: ir.StringValue) -> ir.StringValue:
     """An account number without what spreadsheets and systems add or drop: separators and leading zeros."""
     return account.re_replace("[^0-9A-Za-z]", "").re_replace("^0+", "")
@@ -86,7 +97,7 @@ def unmatched(
     the nearest match is named."""
     links = links_of_winter(meter_links, year)
     keys = ["district_id", "district_account", "meter_id"]
-    alone = meters.anti_join(_met(meters, links).select(*keys), keys)
+    alone = meters.anti_join(_linked_while_delivered(meters, meter_links, year).select(*keys), keys)
 
     known = alone.semi_join(non_sewer_accounts, ["district_id", "district_account"])
     unknown = alone.anti_join(non_sewer_accounts, ["district_id", "district_account"])

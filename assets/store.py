@@ -20,6 +20,7 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow.parquet as pq
 
+from assets.literal_path import literal
 from validations.contract import Contract
 
 WHOLE = "all"
@@ -50,7 +51,7 @@ class Store:
 
     def read(self, contract: Contract, year: int, slices: Iterable[str]) -> ir.Table:
         """The slices as one table; those that are not there have no rows."""
-        paths = [str(p) for p in (self.path(contract, year, s) for s in slices) if p.exists()]
+        paths = [literal(p) for p in (self.path(contract, year, s) for s in slices) if p.exists()]
         if not paths:
             return contract.empty()
         return self.con.read_parquet(paths)

@@ -61,7 +61,8 @@ def _deliveries(con: duckdb.DuckDBPyConnection, year: int) -> Table:
         con,
         """
         WITH files AS (
-            SELECT district_id, count(*) FILTER (status = 'current') AS files, bool_or(status = 'not_received') AS missing
+            SELECT district_id, count(*) FILTER (status = 'current') AS files, bool_or(status = 'not_received') AS missing,
+                   bool_or(status IN ('still_being_written', 'refused', 'not_pulled')) AS partial
             FROM deliveries WHERE billing_year = $year GROUP BY 1
         ), totals AS (
             SELECT district_id, sum(records)::BIGINT AS records, bool_or(unreadable) AS unreadable
@@ -74,7 +75,8 @@ def _deliveries(con: duckdb.DuckDBPyConnection, year: int) -> Table:
                    count(*) FILTER (reason_kind = 'set_aside') AS set_aside
             FROM rejected_rows WHERE billing_year = $year GROUP BY 1
         )
-        SELECT district_id, CASE WHEN missing THEN 'not received' WHEN unreadable THEN 'unreadable' ELSE 'received' END,
+        SELECT district_id, CASE WHEN missing THEN 'not received' WHEN unreadable THEN 'unreadable'
+                                 WHEN partial THEN 'in part' ELSE 'received' END,
                files, records, taken, refused, duplicate, set_aside
         FROM files LEFT JOIN totals USING (district_id) LEFT JOIN taken USING (district_id)
              LEFT JOIN left_out USING (district_id)

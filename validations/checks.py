@@ -16,7 +16,7 @@ import ibis.expr.types as ir
 
 from validations.contract import Contract, violations
 from validations.identities import identities_of_files
-from validations.tables import PUBLISHED
+from validations.tables import NOT_TAKEN_STATUSES, PUBLISHED
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,14 @@ def contract_check(contract: Contract) -> Check:
 
 def _not_received(deliveries: ir.Table) -> ir.Table:
     return deliveries.filter(deliveries.status == "not_received")
+
+
+def _not_taken(deliveries: ir.Table) -> ir.Table:
+    return deliveries.filter(deliveries.status.isin(NOT_TAKEN_STATUSES))
+
+
+def _as_it_was(deliveries: ir.Table) -> ir.Table:
+    return deliveries.filter(deliveries.status.isin(["sent_before", "not_checked"]))
 
 
 def _unreadable(delivery_totals: ir.Table) -> ir.Table:
@@ -98,6 +106,19 @@ CHECKS: list[Check] = [
         "The district has delivered its consumption history for this year.",
         "Ask the district for its file, put it where its entry in districts/ says, and run again. Until then its services carry "
         "their prior average forward, marked provisional.",
+    ),
+    Check(
+        "every_file_taken", "deliveries", ("deliveries",), _not_taken, ("district_id", "source_file", "status", "message"),
+        "Every file that the district has put there could be taken.",
+        "Run again if it was being written or the connection failed; else send the district the sentence, or correct its entry "
+        "in districts/.",
+    ),
+    Check(
+        "sent_this_year", "deliveries", ("deliveries",), _as_it_was, ("district_id", "source_file", "status", "message"),
+        "Every file is one of this year, and the district's files could be looked at in this run.",
+        "Send the district the sentence unless this year's file came beside the old one; run again where its files could not be "
+        "looked at.",
+        blocks=False,
     ),
     Check(
         "readable", "delivery_totals", ("delivery_totals",), _unreadable, ("district_id", "source_file", "message"),

@@ -19,6 +19,7 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pandera.ibis as pa
+import pyarrow
 
 from rate_tables.exact import stored_as
 
@@ -81,9 +82,13 @@ class Contract:
             raise KeyError(f"table {self.name} lacks the columns {', '.join(missing)}")
         return table.select(**{name: stored_as(table[name], dtype) for name, dtype in self.schema.items()})
 
+    def of_rows(self, rows: list[dict[str, Any]]) -> ir.Table:
+        """The table of these rows, each with every column; whole numbers beside missing ones stay whole."""
+        return ibis.memtable(pyarrow.Table.from_pylist(rows, schema=self.schema.to_pyarrow()))
+
     def empty(self) -> ir.Table:
         """The table without rows."""
-        return ibis.memtable([], schema=self.schema)
+        return self.of_rows([])
 
     def described(self, column_name: str) -> str:
         """Meaning and unit of a column, for a person."""

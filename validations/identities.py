@@ -12,6 +12,7 @@ import ibis
 import ibis.expr.types as ir
 
 from rate_tables.looked_up import looked_up
+from validations.reasons import NOT_OF_RECORDS
 from validations.tables import RECONCILIATION
 
 
@@ -35,7 +36,7 @@ def identities_of_files(delivery_totals: ir.Table, consumption: ir.Table, reject
     """Records and quantity of each file, against what became of them; and against what the file states of itself."""
     file = ["district_id", "source_file"]
     taken = consumption.group_by(file).agg(n=ibis._.count(), q=ibis._.delivered_quantity_thousandths.sum())
-    records = rejected_rows.filter(rejected_rows.reason_code != "file_unreadable")
+    records = rejected_rows.filter(rejected_rows.reason_code.notin(NOT_OF_RECORDS))
     left_out = records.group_by(file).agg(n=ibis._.count(), q=ibis._.delivered_quantity_thousandths.sum())
     t = delivery_totals.filter(~delivery_totals.unreadable)
     t = looked_up(t, taken.rename(taken_n="n", taken_q="q"), file, "taken_n", "taken_q")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import ibis
 import ibis.expr.types as ir
 
-from validations.tables import FINDINGS
+from validations.tables import FINDINGS, NOT_TAKEN_STATUSES
 from validations.workspace import Year
 
 
@@ -71,6 +71,57 @@ def delivery_not_received(deliveries: ir.Table) -> ir.Table:
     )  # fmt: skip
 
 
+def delivery_not_taken(deliveries: ir.Table) -> ir.Table:
+    """A file that is there could not be taken, so the delivery may not be whole."""
+    rows = deliveries.filter(deliveries.status.isin(NOT_TAKEN_STATUSES))
+    return _found(
+        rows, "delivery.not_taken", "must_decide", ["district_id", "source_file"],
+        _text(rows.source_file, " of ", rows.district_id, ": ", rows.message), _json(status=rows.status, bytes=rows.bytes),
+        "Run again if it was being written or the connection failed; else send the district this sentence, or correct its entry "
+        "in districts/.",
+    )  # fmt: skip
+
+
+def delivery_not_checked(deliveries: ir.Table) -> ir.Table:
+    """The place where a district puts its files could not be looked at; what came before was read."""
+    rows = deliveries.filter(deliveries.status == "not_checked")
+    return _found(
+        rows, "delivery.not_checked", "review", ["district_id"],
+        _text(rows.district_id, ": ", rows.message), _json(status=rows.status),
+        "Run again when its files can be looked at, so that a correction the district may have sent is not missed.",
+    )  # fmt: skip
+
+
+def delivery_sent_before(deliveries: ir.Table) -> ir.Table:
+    """A file has the content of another billing year's file."""
+    rows = deliveries.filter(deliveries.status == "sent_before")
+    return _found(
+        rows, "delivery.sent_before", "review", ["district_id", "source_file"],
+        _text(rows.source_file, " of ", rows.district_id, ": ", rows.message), _json(content_hash=rows.content_hash),
+        "Send the district this sentence, unless it has sent this year's file beside it.",
+    )  # fmt: skip
+
+
+def delivery_of_another_district(deliveries: ir.Table) -> ir.Table:
+    """Two districts sent the same file."""
+    d = deliveries.filter((deliveries.status == "current") & (deliveries.bytes > 0))
+    several = (
+        d.group_by("content_hash")
+        .agg(first_district=d.district_id.min(), last_district=d.district_id.max())
+        .filter(lambda t: t.first_district != t.last_district)
+    )
+    rows = d.inner_join(several, "content_hash")
+    rows = rows.mutate(
+        other=ibis.ifelse(rows.district_id == rows.first_district, rows.last_district, rows.first_district)
+    )
+    return _found(
+        rows, "delivery.of_another_district", "must_decide", ["district_id", "source_file"],
+        _text(rows.source_file, " of ", rows.district_id, " is the same file as one of ", rows.other),
+        _json(other_district=rows.other, content_hash=rows.content_hash),
+        "Ask both districts whose file it is; take it away from the other one's place and run again.",
+    )  # fmt: skip
+
+
 def delivery_unreadable(delivery_totals: ir.Table) -> ir.Table:
     """A delivered file has not the layout that the registry announces."""
     rows = delivery_totals.filter(delivery_totals.unreadable)
@@ -112,6 +163,95 @@ def delivery_refused_rows(rejected_rows: ir.Table) -> ir.Table:
         _json(rows=counted.n, first_row=counted.first_row),
         "Read them in rejected_rows and send them back to the district, or mend the sheet they stand in.",
     )  # fmt: skip
+
+
+def delivery_without_records(delivery_totals: ir.Table) -> ir.Table:
+    """A district has delivered files that can be read, and there is no record in any of them."""
+    districts = delivery_totals.group_by("district_id").agg(
+        records=ibis._.records.sum(), files=(~ibis._.unreadable).cast("int64").sum()
+    )
+    rows = districts.filter((districts.records == 0) & (districts.files > 0))
+    return _found(
+        rows, "delivery.without_records", "must_decide", ["district_id"],
+        _text(rows.district_id, " has delivered ", rows.files, " file(s) without a single record of consumption"),
+        _json(files=rows.files),
+        "Ask the district for its consumption history; until then its services carry their prior average forward.",
+    )  # fmt: skip
+
+
+def delivery_off_cycle(delivery_totals: ir.Table) -> ir.Table:
+    """Periods of a file are typically shorter or longer than the district's cycle."""
+    t = delivery_totals
+    rows = t.filter(((t.typical_days < t.cycle_days_from) | (t.typical_days > t.cycle_days_to)).fill_null(False))
+    return _found(
+        rows, "delivery.off_cycle", "must_decide", ["district_id", "source_file"],
+        _text(rows.source_file, ": a period typically has ", rows.typical_days, " days, and the district's cycle ",
+              rows.cycle_days_from, " to ", rows.cycle_days_to),
+        _json(typical_days=rows.typical_days, cycle_days_from=rows.cycle_days_from, cycle_days_to=rows.cycle_days_to),
+        "See whether day and month are exchanged in the dates; if the cycle has changed, correct billing_cycle in the entry.",
+    )  # fmt: skip
+
+
+def delivery_outside_winter(delivery_totals: ir.Table, year: Year) -> ir.Table:
+    """A district's history ends before the winter does: it may be last year's."""
+    districts = delivery_totals.group_by("district_id").agg(
+        first_day=ibis._.first_day.min(), last_day=ibis._.last_day.max(), cycle_days_to=ibis._.cycle_days_to.max()
+    )
+    end, start = ibis.literal(year.window_end), ibis.literal(year.window_start)
+    missing = end.delta(districts.last_day, unit="day")
+    told = districts.mutate(
+        missing_days=missing, is_before=districts.last_day <= start, is_after=districts.first_day >= end
+    )
+    # Up to one period may be open when the district sends its history.
+    rows = told.filter((told.missing_days > told.cycle_days_to.fill_null(102)) | told.is_before | told.is_after)
+    evidence = _json(first_day=rows.first_day, last_day=rows.last_day, window_start=start, window_end=end)
+    outside = rows.is_before | rows.is_after
+    remedy = "Ask the district for the history of this winter; see whether last year's file was sent again."
+    message = _text("the history of ", rows.district_id, " goes from ", rows.first_day, " to ", rows.last_day,
+                    "; the winter from ", start, " to ", end)  # fmt: skip
+    rows = rows.mutate(message=message, evidence=evidence, outside=outside)
+    return ibis.union(*(
+        _found(part, rule, severity, ["district_id"], part.message, part.evidence, remedy)
+        for rule, severity, part in (
+            ("delivery.outside_winter", "must_decide", rows.filter(rows.outside)),
+            ("delivery.ends_in_winter", "review", rows.filter(~rows.outside)),
+        )
+    ))  # fmt: skip
+
+
+def match_meter_in_two_districts(meters: ir.Table, service_consumption: ir.Table, sewer_services: ir.Table) -> ir.Table:
+    """Two districts deliver a meter of one number for the same days: if it serves one premise, its use would count twice."""
+    keys = ["district_id", "district_account", "meter_id"]
+    served = service_consumption.select("service_id", *keys).distinct()
+    served = served.inner_join(sewer_services.select("service_id", "premise_id"), "service_id")
+    held = meters.filter(meters.meter_id != "").select(*keys, "first_day", "last_day").inner_join(served, keys)
+    other = held.rename(
+        other_district="district_id", other_account="district_account", other_first="first_day", other_last="last_day",
+        other_service="service_id", other_premise="premise_id",
+    )  # fmt: skip
+    both = held.inner_join(other, "meter_id")
+    both = both.filter(
+        (both.district_id < both.other_district)
+        & (both.first_day < both.other_last)
+        & (both.other_first < both.last_day)
+    )
+    both = both.mutate(is_one=(both.service_id == both.other_service) | (both.premise_id == both.other_premise))
+    about = ["service_id", "district_id", "district_account", "meter_id", "other_district", "other_account"]
+    pairs = both.group_by(about).agg(is_one=both.is_one.any())
+
+    def found(rows: ir.Table, severity: str, what: str) -> ir.Table:
+        return _found(
+            rows, "match.meter_in_two_districts", severity, about,
+            _text("meter ", rows.meter_id, " is delivered by ", rows.district_id, " (account ", rows.district_account, ") and by ",
+                  rows.other_district, " (account ", rows.other_account, ") for the same days", what),
+            _json(meter=rows.meter_id, district=rows.district_id, account=rows.district_account,
+                  other_district=rows.other_district, other_account=rows.other_account),
+            "Ask both districts whose meter it is, and end the other's meter link in the CIS on the day it changed hands.",
+        )  # fmt: skip
+
+    return found(pairs.filter(pairs.is_one), "must_decide", ", for one premise: its use counts twice").union(
+        found(pairs.filter(~pairs.is_one), "review", ", for two premises: two meters may bear one number")
+    )
 
 
 def match_service_without_consumption(unmatched: ir.Table) -> ir.Table:
@@ -201,9 +341,17 @@ class Rule:
 
 RULES = [
     Rule(delivery_not_received, ("deliveries",)),
+    Rule(delivery_not_taken, ("deliveries",)),
+    Rule(delivery_not_checked, ("deliveries",)),
+    Rule(delivery_sent_before, ("deliveries",)),
+    Rule(delivery_of_another_district, ("deliveries",)),
     Rule(delivery_unreadable, ("delivery_totals",)),
     Rule(delivery_control_total, ("delivery_totals",)),
     Rule(delivery_refused_rows, ("rejected_rows",)),
+    Rule(delivery_without_records, ("delivery_totals",)),
+    Rule(delivery_off_cycle, ("delivery_totals",)),
+    Rule(delivery_outside_winter, ("delivery_totals", "year")),
+    Rule(match_meter_in_two_districts, ("meters", "service_consumption", "sewer_services")),
     Rule(match_service_without_consumption, ("unmatched",)),
     Rule(match_account_without_service, ("unmatched",)),
     Rule(extract_changed, ("extract_changes",)),

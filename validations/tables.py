@@ -30,7 +30,12 @@ FREQUENCIES = list(MONTHS_PER_BILL)
 READ_TYPES = list(get_args(ReadType))
 STATUSES = ["active", "suspended", "closed"]
 SEVERITIES = ["info", "review", "must_decide"]
-DELIVERY_STATUSES = ["current", "superseded", "same_content", "withdrawn", "not_received", "unreadable"]
+DELIVERY_STATUSES = [
+    "current", "superseded", "same_content", "withdrawn", "unpacked", "sent_before", "still_being_written", "refused",
+    "not_pulled", "not_checked", "not_received",
+]  # fmt: skip
+NOT_TAKEN_STATUSES = ["still_being_written", "refused", "not_pulled"]
+"""A file that is there and was not taken, so that the delivery may not be whole."""
 DERIVATIONS = [
     "computed", "adjusted", "default", "prior_year", "carried_forward", "held", "excluded",
 ]  # fmt: skip
@@ -53,17 +58,31 @@ _volume_unit = column("string", "Unit of the volumes in this row", isin=UNITS)
 
 DELIVERIES = Contract(
     "deliveries",
-    "file of a district and year, and one for a district that sent none",
+    "file of a district and year (members of an unpacked zip each have one), and one for a district of which nothing is read "
+    "or whose files could not be looked at",
     ("district_id", "source_file", "content_hash"),
     {
         "district_id": _district,
-        "source_file": column("string", "File name in the delivery; empty if nothing was received"),
-        "content_hash": column("string", "SHA-256 of the content; the file is kept unchanged under it"),
-        "bytes": column("int64", "Size", "bytes", ge=0),
+        "source_file": column(
+            "string",
+            "File name in the delivery, a zip's member as zip/member; empty if the row is about the district. Characters that "
+            "are more than text are written as %XX",
+        ),
+        "content_hash": column(
+            "string", "SHA-256 of the content; the file is kept unchanged under it. Empty if it was not taken"
+        ),
+        "bytes": column("int64", "Size; 0 if it is not known", "bytes", ge=0),
         "version": column("int64", "Count of different contents delivered under this name", ge=0),
         "received_on": column("date", "Day on which this content was first seen", nullable=True),
-        "status": column("string", "What became of the file", isin=DELIVERY_STATUSES),
-        "message": column("string", "In words"),
+        "status": column(
+            "string",
+            "What became of the file. current: read; superseded: another content came under its name; same_content: another "
+            "file has it; withdrawn: no longer there; unpacked: a zip whose members are read; sent_before: another billing "
+            "year's; still_being_written, refused, not_pulled: not taken. Of the district: not_checked: what came before is "
+            "read, its files could not be looked at; not_received: nothing is read",
+            isin=DELIVERY_STATUSES,
+        ),
+        "message": column("string", "In words", not_empty=True),
     },
 )
 
@@ -77,7 +96,9 @@ DELIVERY_TOTALS = Contract(
         "content_hash": column("string", "SHA-256 of the content"),
         "rows_in_file": column("int64", "Lines or sheet rows in the file", "rows", ge=0),
         "rows_of_layout": column("int64", "Header, title, blank, total and trailer rows", "rows", ge=0),
-        "records": column("int64", "Records: rows of data, or cells where months are columns", "records", ge=0),
+        "records": column(
+            "int64", "Records: rows of data, or cells where months or registers are columns", "records", ge=0
+        ),
         "delivered_quantity_thousandths": column(
             "int64", "Sum of volumes or readings as far as they are numbers, as delivered", "thousandths"
         ),
@@ -85,6 +106,11 @@ DELIVERY_TOTALS = Contract(
         "control_quantity_thousandths": column(
             "int64", "Total that the file states of itself", "thousandths", nullable=True
         ),
+        "first_day": column("date", "First day of its consumption; empty without any", nullable=True),
+        "last_day": column("date", "First day after its consumption; empty without any", nullable=True),
+        "typical_days": column("int64", "Median length of its periods", "days", nullable=True),
+        "cycle_days_from": column("int64", "Least that is usual of the district's cycle", "days", nullable=True),
+        "cycle_days_to": column("int64", "Most that is usual of it", "days", nullable=True),
         "unreadable": column("boolean", "The file could not be read at all"),
         "message": column("string", "Why it could not be read, or empty"),
     },
@@ -111,7 +137,7 @@ CONSUMPTION = Contract(
         ),
         "source_file": _file,
         "source_row": _row,
-        "source_column": column("string", "Column of a month, where months are columns; else empty"),
+        "source_column": column("string", "Column of a month or register, where these are columns; else empty"),
     },
 )
 
@@ -140,7 +166,7 @@ REJECTED_ROWS = Contract(
         "district_id": column("string", "District, or cis_extract, or adjustments", not_empty=True),
         "source_file": _file,
         "source_row": _row,
-        "source_column": column("string", "Column of a month, where months are columns; else empty"),
+        "source_column": column("string", "Column of a month or register, where these are columns; else empty"),
         "raw_text": column("string", "The row as it stands in the file (at most 4,000 characters)"),
         "reason_code": column("string", "Why", isin=list(REASONS)),
         "reason_kind": column("string", "refused, duplicate or set_aside", isin=["refused", "duplicate", "set_aside"]),

@@ -25,6 +25,7 @@ from rate_tables.schedule import (
     window,
 )
 from validations.district import District
+from validations.source import Folder, filled_in
 
 WORKSPACE_VARIABLE = "ANNUAL_BILLING_WORKSPACE"
 SAMPLE = Path(__file__).parent.parent / "data" / "sample"
@@ -41,6 +42,9 @@ class WorkspaceFile(Strict):
     effective_month_day: Annotated[str, Field(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")] = "07-01"
     may_approve: tuple[str, ...] = ()
     owner: str = "billing"
+    deliveries_from: tuple[str, ...] = Field(
+        (), description="Folders outside the workspace, below which a district's entry may have its folder"
+    )
 
     @field_validator("billing_years")
     @classmethod
@@ -48,6 +52,15 @@ class WorkspaceFile(Strict):
         if list(years) != sorted(set(years)):
             raise ValueError("years in rising order, each once")
         return years
+
+    @field_validator("deliveries_from")
+    @classmethod
+    def _is_some_folder(cls, folders: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(
+            Path(f).is_absolute() and len(Path(os.path.normpath(f)).parts) > 1 and "\0" not in f for f in folders
+        ):
+            raise ValueError("folders by their whole path, such as /srv/incoming, and not the root of all")
+        return folders
 
     @field_validator("effective_month_day")
     @classmethod
@@ -91,20 +104,34 @@ class Workspace:
         return Workspace(folder or Path(os.environ.get(WORKSPACE_VARIABLE) or SAMPLE))
 
     @cached_property
-    def districts(self) -> dict[str, District]:
-        """The district registry, by district id, in order of id."""
-        found: dict[str, District] = {}
+    def _entries(self) -> dict[str, list[District]]:
+        """Every entry of the registry, by district id in order of id; of one district, in order of ``from_year``."""
+        found: dict[str, list[District]] = {}
         for path in sorted((self.folder / "districts").glob("*.yaml")):
             shown = f"districts/{path.name}"
             entry = load_config(District, path, shown)
-            if entry.district != path.stem:
+            expected = entry.district if entry.from_year is None else f"{entry.district}.from_{entry.from_year}"
+            if path.stem != expected:
                 raise ConfigError(
-                    f"{shown}: key district: {entry.district!r} contradicts the file's name; it must be {path.stem!r}."
+                    f"{shown}: key district: {entry.district!r} contradicts the file's name; the file must be called "
+                    f"{expected}.yaml."
                 )
-            found[entry.district] = entry
+            self._refuse_folder_outside(entry, shown)
+            found.setdefault(entry.district, []).append(entry)
         if not found:
             raise ConfigError("districts/: no district is registered; one YAML file per district is required.")
-        return found
+        return {name: sorted(found[name], key=lambda e: e.from_year or 0) for name in sorted(found)}
+
+    @property
+    def districts(self) -> dict[str, District]:
+        """The district registry, by district id in order of id: each district's latest entry."""
+        return {name: entries[-1] for name, entries in self._entries.items()}
+
+    def district(self, district_id: str, billing_year: int) -> District:
+        """The entry that holds for the delivery of ``billing_year``; the oldest one holds for earlier years too."""
+        entries = self._entries[district_id]
+        begun = [entry for entry in entries if (entry.from_year or 0) <= billing_year]
+        return begun[-1] if begun else entries[0]
 
     @cached_property
     def schedules(self) -> list[LoadedSchedule]:
@@ -132,11 +159,25 @@ class Workspace:
         start, end = window(averaging.schedule.averaging, billing_year)
         return Year(billing_year, effective, start, end, averaging, schedule_in_force(self.schedules, effective))
 
-    def deliveries(self, billing_year: int, district: District) -> str:
-        """Where the district's files for the year are: the entry's location, or the workspace's own folder."""
-        if district.location is None:
-            return str(self.folder / "deliveries" / str(billing_year) / district.district)
-        return district.location.format(year=billing_year, district=district.district)
+    @property
+    def folders_of_deliveries(self) -> list[Path]:
+        """Folders that a district's folder has to be in: the workspace, and those that ``deliveries_from`` lists."""
+        return [self.folder, *(Path(os.path.normpath(folder)) for folder in self.file.deliveries_from)]
+
+    def deliveries(self, billing_year: int, district: District) -> Path:
+        """The folder of the district's files for the year, where its source is a folder; else the workspace's own."""
+        if isinstance(district.source, Folder) and district.source.path is not None:
+            return self.folder / filled_in(district.source.path, billing_year, district.district)
+        return self.folder / "deliveries" / str(billing_year) / district.district
+
+    def _refuse_folder_outside(self, entry: District, shown: str) -> None:
+        """ConfigError if the entry's folder is elsewhere. Links on the way to it are looked at when it is read."""
+        folder = Path(os.path.normpath(self.deliveries(self.file.billing_years[0], entry)))
+        if isinstance(entry.source, Folder) and not any(map(folder.is_relative_to, self.folders_of_deliveries)):
+            raise ConfigError(
+                f"{shown}: key source.path: {entry.source.path!r} leads out of the workspace; allowed: a folder below it, or "
+                "below one that workspace.yaml lists under deliveries_from."
+            )
 
     def cis_extract(self, billing_year: int) -> Path:
         return self.folder / "cis_extract" / str(billing_year)
@@ -156,6 +197,11 @@ class Workspace:
     def archive(self) -> Path:
         """Every delivered file ever seen, under the hash of its content; never changed, never removed."""
         return self.work / "archive"
+
+    @property
+    def parts(self) -> Path:
+        """Files that have come in part; the next run goes on with them."""
+        return self.work / "partial"
 
     @property
     def database(self) -> Path:

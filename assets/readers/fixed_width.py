@@ -1,7 +1,7 @@
 """Fixed-width text.
 
 Belongs here: cutting numbered lines at fixed characters, telling records from the trailer.
-Does not belong here: decoding and numbering (``lines``), meaning of fields (``assets.consumption``).
+Does not belong here: decoding and numbering (``lines``), meaning of fields (``assets.records``).
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 
 import ibis
 
-from assets.readers.lines import read_lines
+from assets.readers.lines import begins_with, one_trailer, read_lines
 from assets.readers.sheet import Sheet, UnreadableFile
-from validations.district import AtCharacters, ColumnRef, FixedWidth, TrailerRecord
+from validations.layout import AtCharacters, ColumnRef, FixedWidth, TrailerRecord
 
 
 def read_fixed_width(
@@ -32,20 +32,9 @@ def read_fixed_width(
     rows_in_file = int(lines.count().execute())
     if rows_in_file == 0:
         raise UnreadableFile("the file is empty")
-    is_blank = lines.raw_text.strip() == ""
-    is_trailer = lines.raw_text.startswith(trailer.prefix) if trailer else ibis.literal(False)
-
-    control_records = control_quantity = None
-    if trailer:
-        texts = lines.filter(is_trailer).raw_text.to_pyarrow().to_pylist()
-        if len(texts) != 1:
-            raise UnreadableFile(
-                f"the file should end with one trailer record ({trailer.prefix}...) and has {len(texts)}; is it cut off?"
-            )
-        control_records = _cut(texts[0], trailer.count)
-        control_quantity = [_cut(texts[0], trailer.total)]
-
-    body = lines.filter(~is_blank & ~is_trailer)
+    stated = one_trailer(lines, trailer) if trailer else ""
+    others = (*layout.other_records, *([trailer.prefix] if trailer else []))
+    body = lines.filter((lines.raw_text.strip() != "") & ~begins_with(lines.raw_text, others))
     named = {field: ref for field, ref in columns.items() if isinstance(ref, AtCharacters)}
     rows = body.mutate(
         fields=ibis.array([body.raw_text.substr(ref.start - 1, ref.width) for ref in named.values()]),
@@ -56,8 +45,15 @@ def read_fixed_width(
         ),
     )
     layout_rows = rows_in_file - int(body.count().execute())
-    return Sheet(rows, list(named), rows_in_file, layout_rows, control_records, control_quantity)
+    return Sheet(
+        rows,
+        list(named),
+        rows_in_file,
+        layout_rows,
+        _cut(stated, trailer.count) if trailer else None,
+        [_cut(stated, trailer.total)] if trailer else None,
+    )
 
 
-def _cut(text: str, at: AtCharacters) -> str:
-    return text[at.start - 1 : at.start - 1 + at.width].strip()
+def _cut(text: str, at: ColumnRef) -> str:
+    return text[at.start - 1 : at.start - 1 + at.width].strip() if isinstance(at, AtCharacters) else ""

@@ -1,6 +1,6 @@
 """Text files as numbered lines.
 
-Belongs here: decoding and numbering lines. Does not belong here: splitting a line into fields.
+Belongs here: decoding and numbering lines, what a line begins with. Does not belong here: splitting a line into fields.
 
 A file is read as one text column and its lines are numbered as they come, blank ones too; so one damaged line costs only
 itself, and a row number is the number an editor shows. (A typed CSV read lets one stray quote swallow the rest of the file.)
@@ -18,7 +18,9 @@ import duckdb
 import ibis
 import ibis.expr.types as ir
 
+from assets.literal_path import literal
 from assets.readers.sheet import UnreadableFile
+from validations.layout import TrailerRecord
 
 NEVER_IN_TEXT = "\x01\x1e\x02\x1f"
 """A separator that no district's text holds, so that a line stays whole."""
@@ -83,7 +85,7 @@ def read_lines(con: Any, path: Path, encoding: str, scratch: Path) -> ir.Table:
     text = _as_safe_utf8(path, encoding, scratch)
     try:
         lines = con.read_csv(
-            str(text), columns={"raw_text": "VARCHAR"}, delim=NEVER_IN_TEXT, quote="", escape="", header=False,
+            literal(text), columns={"raw_text": "VARCHAR"}, delim=NEVER_IN_TEXT, quote="", escape="", header=False,
             auto_detect=False, strict_mode=False, max_line_size=2_000_000,
         )  # fmt: skip
         numbered = lines.select(source_row=ibis.row_number() + 1, raw_text=lines.raw_text.fill_null(""))
@@ -98,3 +100,31 @@ def read_lines(con: Any, path: Path, encoding: str, scratch: Path) -> ir.Table:
     finally:
         if text != path:
             text.unlink(missing_ok=True)
+
+
+def ends_with_line_end(path: Path, encoding: str) -> bool:
+    """Whether the file's last line has a line end."""
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - 2, 0))
+        last = file.read()
+    if encoding == "utf-16":
+        return last in (b"\n\0", b"\0\n", b"\r\0", b"\0\r")
+    return last[-1:] in (b"\n", b"\r")
+
+
+def begins_with(text: ir.StringValue, prefixes: tuple[str, ...]) -> ir.BooleanValue:
+    """Whether a line begins with one of ``prefixes``."""
+    found = ibis.literal(False)
+    for prefix in prefixes:
+        found = found | text.startswith(prefix)
+    return found
+
+
+def one_trailer(lines: ir.Table, trailer: TrailerRecord) -> str:
+    """The line that states the file's totals. UnreadableFile if there is not just one."""
+    texts = lines.filter(lines.raw_text.startswith(trailer.prefix)).raw_text.to_pyarrow().to_pylist()
+    if len(texts) != 1:
+        raise UnreadableFile(
+            f"the file should end with one trailer record ({trailer.prefix}...) and has {len(texts)}; is it cut off?"
+        )
+    return str(texts[0])

@@ -20,11 +20,11 @@ from assets.readers.delimited import read_delimited
 from assets.readers.sheet import UnreadableFile
 from rate_tables.exact import scale_of
 from validations.contract import Contract, broken_rules
-from validations.district import Delimited
+from validations.layout import Delimited
 from validations.reasons import REASONS
 from validations.tables import REJECTED_ROWS
 
-_LAYOUT = Delimited(kind="delimited")
+_LAYOUT = Delimited(kind="delimited", final_line_end="optional")
 _KEY_REPEATED = REASONS["key_repeated"][1]
 
 

@@ -1,6 +1,6 @@
 """What every reader gives.
 
-Belongs here: the ``Sheet`` and the error for a file that has not the announced layout.
+Belongs here: the ``Sheet``, the error for a file that has not the announced layout.
 Does not belong here: reading.
 """
 

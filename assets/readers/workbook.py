@@ -1,93 +1,83 @@
 """Spreadsheets.
 
-Belongs here: a sheet's cells as text, telling title, header and totals from records.
-Does not belong here: meaning of fields (``assets.consumption``).
-
-Cells hold values, not text: a number arrives as a float and is written in its shortest exact notation, an account's lost
-leading zeros are put back to the announced width, dates and decimals are written in the entry's own notation.
+Belongs here: asking a process of its own for a sheet (``workbook_process``) and taking its answer as a ``Sheet``.
+Does not belong here: meaning of fields (``assets.records``).
 """
 
 from __future__ import annotations
 
-import datetime as dt
-from decimal import Decimal
+import json
+import subprocess
+import sys
+import uuid
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import ibis
 import pyarrow as pa
-from python_calamine import CalamineError, CalamineWorkbook
+import pyarrow.parquet as pq
 
+from assets.readers import workbook_process
+from assets.readers.content import is_workbook, other_than_text
 from assets.readers.sheet import Sheet, UnreadableFile
-from validations.district import AtPosition, ColumnRef, Workbook
+from validations.layout import AtPosition, ColumnRef, Workbook
 
-_LARGEST_EXACT_FLOAT = 2**53
-
-
-def _text(value: Any, date_format: str, decimal_mark: str) -> str:
-    match value:
-        case bool():
-            return "TRUE" if value else "FALSE"
-        case int():
-            return str(value)
-        case float():
-            if value.is_integer() and abs(value) < _LARGEST_EXACT_FLOAT:
-                return str(int(value))
-            return format(Decimal(repr(value)), "f").replace(".", decimal_mark)
-        case dt.datetime() | dt.date():
-            return value.strftime(date_format)
-        case None:
-            return ""
-        case _:
-            return str(value).strip()
+_MOST_BYTES = 6 << 30
+_MOST_SECONDS = 300
 
 
-def read_workbook(path: Path, layout: Workbook, account: ColumnRef, date_format: str, decimal_mark: str) -> Sheet:
-    """A sheet as a Sheet. UnreadableFile if the file is no workbook, or lacks the sheet or its header."""
+@dataclass(frozen=True)
+class Notation:
+    """How values that a workbook holds as such are written as text, so that they are read like those of a text file."""
+
+    date_format: str = "%Y-%m-%d"
+    decimal_mark: str = "."
+    month_header_format: str | None = None
+    bill_month_format: str | None = None
+
+
+def read_workbook(
+    path: Path, layout: Workbook, columns: dict[str, ColumnRef], notation: Notation, scratch: Path
+) -> Sheet:
+    """A sheet as a Sheet.
+
+    UnreadableFile if the file is no workbook, lacks the sheet or its header, or unpacks to more than can be held.
+    """
+    kind = other_than_text(path)
+    if not is_workbook(kind):
+        raise UnreadableFile(f"the file is {kind or 'text'}; announced is a workbook")
+    scratch.mkdir(parents=True, exist_ok=True)
+    target = scratch / f"{uuid.uuid4().hex}.parquet"
+    first = columns.get("account", next(iter(columns.values())))
+    bill_month = columns.get("bill_month")
+    request = {
+        "path": str(path), "target": str(target), "sheet": layout.sheet, "header_row": layout.header_row,
+        "header_lines": layout.header_lines, "header_repeats": layout.header_repeats, "totals_label": layout.totals_label,
+        "account": first.position if isinstance(first, AtPosition) else first, "decimal_mark": notation.decimal_mark,
+        "date_format": notation.date_format, "header_date_format": notation.month_header_format or notation.date_format,
+        "date_format_of": {bill_month: notation.bill_month_format} if isinstance(bill_month, str) else {},
+        "most_bytes": _MOST_BYTES, "most_seconds": _MOST_SECONDS,
+    }  # fmt: skip
     try:
-        book = CalamineWorkbook.from_path(str(path))
-        if layout.sheet is not None and layout.sheet not in book.sheet_names:
+        done = subprocess.run(  # noqa: S603 - our own program, and nothing of the file is an argument
+            [sys.executable, "-P", "-m", workbook_process.__name__],
+            input=json.dumps(request), capture_output=True, text=True, encoding="utf-8", check=False,
+        )  # fmt: skip
+        if done.returncode == workbook_process.NOT_AS_ANNOUNCED:
+            raise UnreadableFile(done.stdout)
+        if done.returncode:
             raise UnreadableFile(
-                f"the workbook has no sheet {layout.sheet!r}; it has: {', '.join(book.sheet_names[:20])}"
+                f"the workbook is damaged, or unpacks to more than {_MOST_BYTES >> 30} GB; ask for it as a text file"
             )
-        sheet = book.get_sheet_by_name(layout.sheet) if layout.sheet else book.get_sheet_by_index(0)
-        cells = sheet.to_python(skip_empty_area=False)
-    except (CalamineError, OSError, ValueError):
-        raise UnreadableFile("the file is not a workbook that can be read; is this the announced layout?") from None
-    if len(cells) < layout.header_row:
-        raise UnreadableFile(f"row {layout.header_row} should hold the column names; the sheet has {len(cells)} rows")
-
-    header = [_text(value, date_format, decimal_mark) for value in cells[layout.header_row - 1]]
-    if isinstance(account, AtPosition):
-        account_at = account.position - 1
-        if account_at >= len(header):
-            raise UnreadableFile(f"the account should be in column {account.position}; the sheet has {len(header)}")
-    elif isinstance(account, str) and account in header:
-        account_at = header.index(account)
-    else:
-        raise UnreadableFile(f"the header lacks the column {account!r}; it has: {', '.join(h for h in header if h)}")
-
-    source_rows, raw_texts, fields, totals = [], [], [], None
-    for number, values in enumerate(cells[layout.header_row :], start=layout.header_row + 1):
-        row = [_text(value, date_format, decimal_mark) for value in values]
-        if not any(row):
-            continue
-        if layout.totals_label is not None and row[account_at].startswith(layout.totals_label):
-            totals = row[:account_at] + row[account_at + 1 :]
-            continue
-        raw_texts.append("\t".join(row))
-        if layout.account_width and row[account_at].isdigit():
-            row[account_at] = row[account_at].zfill(layout.account_width)
-        source_rows.append(number)
-        fields.append(row)
-    rows = ibis.memtable(
-        pa.table(
-            {
-                "source_row": pa.array(source_rows, pa.int64()),
-                "raw_text": pa.array(raw_texts, pa.string()),
-                "fields": pa.array(fields, pa.list_(pa.string())),
-                "problem": pa.nulls(len(fields), pa.string()),
-            }
-        )
+        table = pq.read_table(target)
+    finally:
+        target.unlink(missing_ok=True)
+    facts = json.loads(table.schema.metadata[b"sheet"])
+    rows = table.replace_schema_metadata().append_column("problem", pa.nulls(table.num_rows, pa.string()))
+    return Sheet(
+        ibis.memtable(rows),
+        facts["header"],
+        facts["rows_in_file"],
+        facts["rows_in_file"] - table.num_rows,
+        control_quantity=facts["totals"],
     )
-    return Sheet(rows, header, len(cells), len(cells) - len(fields), control_quantity=totals)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from assets.records.values import LONGEST_PERIOD_DAYS
+from assets.records.values import LONGEST_PERIOD_DAYS, multiplied
 from rate_tables.exact import whole
 from rate_tables.looked_up import looked_up
-from validations.district import District, RegisterReadings
+from validations.district import District, ReadingPairs, RegisterReadings
 
 _WHERE = ["source_file", "source_row", "source_column"]
 
@@ -29,8 +29,14 @@ def without_duplicates(records: ir.Table, entry: District) -> ir.Table:
     The first of equal rows (by file and row) stays. Of rows that contradict each other none stays, unless the entry says
     that they are registers to be added.
     """
-    period = ["district_account", "meter_id", "period_start", "period_end"]
-    everything = [*period, "registered_thousandths", "delivered_quantity_thousandths", "read_type"]
+    period = ["district_account", "meter_id", "register_id", "period_start", "period_end"]
+    everything = [
+        *period,
+        "opening_thousandths",
+        "registered_thousandths",
+        "delivered_quantity_thousandths",
+        "read_type",
+    ]
     good = records.filter(records.reason_code.isnull())
     if entry.exact_duplicate == "duplicate":
         # Only keys that stand more than once are ranked: ranking every row would sort the whole delivery.
@@ -60,6 +66,38 @@ def _null_safe_keys(table: ir.Table, columns: list[str]) -> ir.Table:
     return table.mutate(row_key=ibis.literal("\x1f").join(parts))
 
 
+def _is_refused_step(
+    now: ir.IntegerValue, before: ir.IntegerValue, measure: RegisterReadings | ReadingPairs
+) -> ir.BooleanValue:
+    """Whether a register went back further than a rollover explains."""
+    return (now < before) & (now - before + _full_turn(measure) > whole(measure.rollover_at_most, 3))
+
+
+def _full_turn(measure: RegisterReadings | ReadingPairs) -> int:
+    """What a register counts until it shows zero again, in thousandths."""
+    return 10**measure.dials * 1000
+
+
+def use_of_reading_pairs(records: ir.Table, measure: ReadingPairs) -> ir.Table:
+    """The two readings of each record as the use between them. A backward step is a rollover if the use it gives is at most
+    ``rollover_at_most``; else the record is refused."""
+    now, before = records.delivered_quantity_thousandths, records.opening_thousandths
+    use = now - before
+    rolled = (use < 0).fill_null(False)
+    volume = multiplied(ibis.ifelse(rolled, use + _full_turn(measure), use), records.multiplier_thousandths)
+    return records.mutate(
+        reason_code=ibis.cases(
+            (records.reason_code.notnull(), records.reason_code),
+            (_is_refused_step(now, before, measure), "reading_backward"),
+            *volume.problems,
+            else_=ibis.null("string"),
+        ),
+        registered_thousandths=volume.value,
+        billed_thousandths=volume.value,
+        is_rollover=rolled,
+    )
+
+
 def use_between_readings(records: ir.Table, measure: RegisterReadings) -> ir.Table:
     """Register readings as use: each reading closes the period that the meter's reading before it opened.
 
@@ -69,7 +107,7 @@ def use_between_readings(records: ir.Table, measure: RegisterReadings) -> ir.Tab
     """
     good = records.filter(records.reason_code.isnull())
     series = ibis.window(
-        group_by=["district_account", "meter_id"], order_by=["period_end", "source_file", "source_row"]
+        group_by=["district_account", "meter_id", "register_id"], order_by=["period_end", "source_file", "source_row"]
     )
     reading = good.delivered_quantity_thousandths
     stepped = good.mutate(
@@ -77,34 +115,33 @@ def use_between_readings(records: ir.Table, measure: RegisterReadings) -> ir.Tab
         before_previous=reading.lag(2).over(series),
         previous_opens=(good.read_type == "opening").lag(1).over(series),
         previous_date=good.period_end.lag(1).over(series),
+        previous_multiplier=good.multiplier_thousandths.lag(1).over(series),
     )
-    full_turn = 10**measure.dials * 1000
-    most = whole(measure.rollover_at_most, 3)
-
-    def is_refused_step(now: ir.IntegerValue, before: ir.IntegerValue) -> ir.BooleanValue:
-        return (now < before) & (now - before + full_turn > most)
-
     use = stepped.delivered_quantity_thousandths - stepped.previous
-    rolled = (use < 0) & (use + full_turn <= most)
+    rolled = use < 0
     opens = stepped.previous.isnull() | (stepped.read_type == "opening")
     doubtful = (
         ~stepped.previous_opens
-        & is_refused_step(stepped.previous, stepped.before_previous)
+        & _is_refused_step(stepped.previous, stepped.before_previous, measure)
         & (stepped.delivered_quantity_thousandths >= stepped.before_previous)
     )
     too_long = stepped.period_end.delta(stepped.previous_date, unit="day") > LONGEST_PERIOD_DAYS
+    turned = ibis.ifelse(rolled, use + _full_turn(measure), use)
+    volume = multiplied(turned, stepped.multiplier_thousandths)
     measured = stepped.select(
         *_WHERE,
         code=ibis.cases(
             (opens, "opening_reading"),
-            (is_refused_step(stepped.delivered_quantity_thousandths, stepped.previous), "reading_backward"),
+            (_is_refused_step(stepped.delivered_quantity_thousandths, stepped.previous, measure), "reading_backward"),
             (doubtful.fill_null(False), "reading_backward"),
             (too_long, "period_too_long"),
+            (stepped.multiplier_thousandths != stepped.previous_multiplier, "multiplier_changed"),
+            *volume.problems,
             else_=ibis.null("string"),
         ),
         opened_on=stepped.previous_date,
         is_rollover=rolled.fill_null(False),
-        use_thousandths=ibis.ifelse(rolled, use + full_turn, use),
+        use_thousandths=volume.value,
     )
     used = looked_up(records, measured, _WHERE, "code", "opened_on", "is_rollover", "use_thousandths")
     return used.mutate(
@@ -121,6 +158,6 @@ def classified_records(records: ir.Table, entry: District) -> ir.Table:
     told_apart = without_duplicates(records, entry)
     if isinstance(entry.measure, RegisterReadings):
         return use_between_readings(told_apart, entry.measure)
-    return told_apart.mutate(
-        billed_thousandths=told_apart.delivered_quantity_thousandths, is_rollover=ibis.literal(False)
-    )
+    if isinstance(entry.measure, ReadingPairs):
+        return use_of_reading_pairs(told_apart, entry.measure)
+    return told_apart.mutate(is_rollover=ibis.literal(False))

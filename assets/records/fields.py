@@ -1,6 +1,6 @@
 """Fields of a record, as text: which column of a sheet is what.
 
-Belongs here: finding the entry's columns, a row or a cell as one record.
+Belongs here: finding the entry's columns; a row, a month's cell or a register's cell as one record.
 Does not belong here: what a text means (``values``).
 """
 
@@ -11,11 +11,13 @@ import datetime as dt
 import ibis
 import ibis.expr.types as ir
 
-from assets.readers import Sheet, UnreadableFile
-from validations.district import AtPosition, ColumnRef, District
+from assets.readers.sheet import Sheet, UnreadableFile
+from validations.district import District
+from validations.layout import OF_REGISTERS, AtPosition, ColumnRef, field_of_register
 
 
-def _index_of(reference: ColumnRef, field: str, header: list[str]) -> int:
+def index_of(reference: ColumnRef, field: str, header: list[str]) -> int:
+    """Place of a column in the fields. UnreadableFile if the header lacks it or has it twice."""
     if isinstance(reference, AtPosition):
         return reference.position - 1
     name = reference if isinstance(reference, str) else field
@@ -46,36 +48,53 @@ def _months(header: list[str], header_format: str) -> list[tuple[int, str, dt.da
     return found
 
 
-def text_records(sheet: Sheet, entry: District, source_file: str) -> ir.Table:
-    """One row per record: source_file, source_row, source_column, raw_text, problem, and the entry's fields as text.
+def _text(rows: ir.Table, index: int) -> ir.StringValue:
+    return rows.fields[index].fill_null("").strip()
 
-    A record is a row of the sheet, or a cell of it where months are columns (then with period_start and period_end dates).
-    UnreadableFile if the header lacks a column.
+
+def _cells(rows: ir.Table, shared: dict[str, ir.Value], cells: list[dict[str, ir.Value]]) -> ir.Table:
+    """A record for each of ``cells`` in each row."""
+    where = ["source_file", "source_row", "raw_text", "problem"]
+    return rows.select(*where, **shared, cell=ibis.array([ibis.struct(cell) for cell in cells]).unnest()).unpack("cell")
+
+
+def text_records(sheet: Sheet, entry: District, source_file: str) -> ir.Table:
+    """One row per record: source_file, source_row, source_column, register_place, raw_text, problem, and the entry's fields as
+    text.
+
+    A record is a row of the sheet; or a cell of it where months are columns (then with month_start and month_end dates), or
+    where the registers of a compound meter are columns. UnreadableFile if the header lacks a column.
     """
     rows = sheet.rows.mutate(source_file=ibis.literal(source_file))
-    named = entry.columns.named()
-    indexes = {field: _index_of(reference, field, sheet.header) for field, reference in named.items()}
-    months = _months(sheet.header, entry.month_columns.header_format) if entry.month_columns else []
+    indexes = {name: index_of(ref, name, sheet.header) for name, ref in entry.columns.named().items()}
+    registers = entry.columns.registers
+    of_registers = [
+        {name: indexes[field_of_register(name, place)] for name in OF_REGISTERS if name in indexes}
+        for place in range(1, registers + 1)
+    ]
+    of_row = {name: index for name, index in indexes.items() if not any(index in r.values() for r in of_registers)}
+    texts = {name: _text(rows, index) for name, index in of_row.items()}
 
-    texts = {field: rows.fields[index].fill_null("").strip() for field, index in indexes.items()}
+    if entry.month_columns:
+        months = _months(sheet.header, entry.month_columns.header_format)
+        cells = [
+            {"source_column": ibis.literal(name), "register_place": ibis.literal(1, "int64"), "volume": _text(rows, index),
+             "month_start": ibis.literal(first), "month_end": ibis.literal(after)}
+            for index, name, first, after in months
+        ]  # fmt: skip
+        return _cells(rows, texts, cells)
+    if registers > 1:
+        cells = [
+            {"source_column": ibis.literal(_shown(next(iter(columns.values())), sheet.header)),
+             "register_place": ibis.literal(place, "int64"),
+             **{name: _text(rows, index) for name, index in columns.items()}}
+            for place, columns in enumerate(of_registers, start=1)
+        ]  # fmt: skip
+        return _cells(rows, texts, cells)
+    texts |= {name: _text(rows, index) for name, index in of_registers[0].items()}
     where = ["source_file", "source_row", "raw_text", "problem"]
-    if not months:
-        return rows.select(*where, source_column=ibis.literal(""), **texts)
-    cells = rows.select(
-        *where,
-        **texts,
-        cell=ibis.array(
-            [
-                ibis.struct(
-                    {
-                        "source_column": ibis.literal(name),
-                        "volume": rows.fields[index].fill_null("").strip(),
-                        "month_start": ibis.literal(first),
-                        "month_end": ibis.literal(after),
-                    }
-                )
-                for index, name, first, after in months
-            ]
-        ).unnest(),
-    )
-    return cells.unpack("cell")
+    return rows.select(*where, source_column=ibis.literal(""), register_place=ibis.literal(1, "int64"), **texts)
+
+
+def _shown(index: int, header: list[str]) -> str:
+    return header[index] if index < len(header) else f"column {index + 1}"

@@ -13,13 +13,16 @@ from dataclasses import dataclass
 import ibis
 import ibis.expr.types as ir
 
-from rate_tables.exact import stored_as
-from validations.district import District, RegisterReadings, Volume
+from assets.records.account_numbers import AccountNumber, account_number
+from rate_tables.exact import stored_as, truncating_divide
+from rate_tables.looked_up import looked_up
+from validations.district import BillMonth, District, ReadingPairs, RegisterReadings, Usage, Volume
 from validations.workspace import Year
 
 LONGEST_PERIOD_DAYS = 400
-_LARGEST_VOLUME_THOUSANDTHS = 10_000_000_000
+LARGEST_VOLUME_THOUSANDTHS = 10_000_000_000
 _LONGEST_FIELD = 200
+_AFTER_YEAR = {"refuse": "period_in_the_future", "set_aside": "period_after_year"}
 
 
 @ibis.udf.scalar.builtin(name="try_strptime", signature=(("string", "string"), "timestamp"))
@@ -39,19 +42,36 @@ def _date(text: ir.StringValue, date_format: str) -> _Value:
     parsed = _try_strptime(text, date_format).date()
     # DuckDB takes "infinity" for a date, and 18 for a year of four digits.
     unreadable = parsed.isnull() | (parsed.year() < 1000) | ~text.re_search("[0-9]")
-    if not re.search(r"[^%A-Za-z]", date_format):
+    if not re.search(r"[^%A-Za-z]|%[bB]", date_format):
         # Without separators a digit that is missing would move the others: 2018113 is not a date.
         length = len(dt.date(2000, 12, 31).strftime(date_format))
         unreadable = unreadable | (text.length() != length)
     return _Value(parsed, [(unreadable, "date_unreadable")])
 
 
+def _number_text(text: ir.StringValue, volume: Volume) -> ir.StringValue:
+    """A number in the district's notation as digits with a point and a minus before them; what is not in that notation
+    becomes no number."""
+    number = text
+    if volume.minus == "after":
+        number = ibis.ifelse(number.endswith("-"), ibis.literal("-") + number.left(number.length() - 1), number)
+    elif volume.minus == "parentheses":
+        inside = number.re_search(r"^\(.*\)$")
+        number = ibis.ifelse(inside, ibis.literal("-") + number.substr(1, number.length() - 2), number)
+    decimal, thousands = re.escape(volume.decimal_mark), volume.thousands_mark
+    if thousands:
+        grouped = rf"^[+-]?[0-9]{{1,3}}({re.escape(thousands)}[0-9]{{3}})+({decimal}[0-9]*)?$"
+        # Groups of another length than three are no thousands: 1,23 is not 123.
+        number = ibis.ifelse(number.re_search(grouped), number.replace(thousands, ""), number)
+    # A point where a comma is the decimal mark separates thousands: 1.234 is not one and a quarter.
+    return number.translate(",.", ".,") if volume.decimal_mark == "," else number
+
+
 def thousandths(
-    text: ir.StringValue, volume: Volume, allow_negative: bool, largest: int = _LARGEST_VOLUME_THOUSANDTHS
+    text: ir.StringValue, volume: Volume, allow_negative: bool, largest: int = LARGEST_VOLUME_THOUSANDTHS
 ) -> _Value:
     """Volume or reading in thousandths of the unit."""
-    # A point where a comma is the decimal mark separates thousands: 1.234 is not one and a quarter.
-    number = text.translate(",.", ".,") if volume.decimal_mark == "," else text
+    number = _number_text(text, volume)
     if volume.implied_decimals:
         pattern, too_precise = r"^[+-]?[0-9]{1,15}$", ibis.literal(False)
         value = number.try_cast("int64") * 10 ** (3 - volume.implied_decimals)
@@ -69,6 +89,27 @@ def thousandths(
     return _Value(ibis.ifelse(number.re_search(pattern), value, ibis.null("int64")), problems)
 
 
+def _multiplier_thousandths(records: ir.Table, entry: District) -> _Value:
+    if entry.columns.multiplier is None:
+        return _Value(ibis.literal(1000, "int64"), [])
+    text = _number_text(records.multiplier, entry.volume)
+    exact = text.re_search(r"^[0-9]{1,5}(\.[0-9]{0,3}0*)?$")
+    value = ibis.ifelse(exact, (text.try_cast("decimal(18, 3)") * 1000).cast("int64"), ibis.null("int64"))
+    return _Value(value, [((~exact | (value <= 0) | (value > 10_000_000)).fill_null(True), "multiplier_unreadable")])
+
+
+def multiplied(thousandths: ir.IntegerValue, multiplier_thousandths: ir.IntegerValue) -> _Value:
+    """A volume times its meter's multiplier, in thousandths."""
+    in_range = thousandths.abs() <= LARGEST_VOLUME_THOUSANDTHS
+    product = ibis.ifelse(in_range, thousandths, 0) * multiplier_thousandths
+    value = truncating_divide(product, 1000)
+    problems = [
+        (~in_range | (value.abs() > LARGEST_VOLUME_THOUSANDTHS), "volume_out_of_range"),
+        (value * 1000 != product, "volume_too_precise"),
+    ]
+    return _Value(value, problems)
+
+
 def _read_type(records: ir.Table, entry: District) -> _Value:
     if entry.columns.read_type is None:
         return _Value(ibis.literal("unknown"), [])
@@ -78,60 +119,130 @@ def _read_type(records: ir.Table, entry: District) -> _Value:
     return _Value(meaning, [(meaning.isnull(), "read_type_unknown")])
 
 
-def typed_records(records: ir.Table, entry: District, year: Year) -> ir.Table:
+def _period(records: ir.Table, entry: District) -> tuple[_Value, _Value]:
+    """First day, and first day after; a reading has only the second."""
+    columns, never = entry.columns, list[tuple[ir.BooleanValue, str]]()
+    if entry.month_columns:
+        return _Value(records.month_start, never), _Value(records.month_end, never)
+    if isinstance(entry.measure, RegisterReadings):
+        return _Value(ibis.null("date"), never), _date(records.read_date, entry.date_format)
+    if columns.bill_month is not None and entry.bill_month is not None:
+        return _months_of_bill(records.bill_month, entry.bill_month)
+    if columns.days is not None:
+        end = _date(records.read_date, entry.date_format)
+        is_whole = records.days.re_search(r"^[0-9]{1,4}$")
+        days = ibis.ifelse(is_whole, records.days, "0").cast("int64")
+        return _Value(stored_as(end.value - days.as_interval("D"), "date"), [(~is_whole, "days_unreadable")]), end
+    start, end = _date(records.period_start, entry.date_format), _date(records.period_end, entry.date_format)
+    if entry.period_end_is == "last_day":
+        end = _Value(stored_as(end.value + ibis.interval(days=1), "date"), end.problems)
+    return start, end
+
+
+def _months_of_bill(text: ir.StringValue, rule: BillMonth) -> tuple[_Value, _Value]:
+    month = _date(text, rule.format)
+    named = month.value.truncate("M")
+    end = named + ibis.interval(months=1) if rule.names == "last_month" else named
+    start = end - ibis.interval(months=rule.months)
+    return _Value(stored_as(start, "date"), []), _Value(stored_as(end, "date"), month.problems)
+
+
+def typed_records(records: ir.Table, entry: District, year: Year, known_accounts: ir.Table | None = None) -> ir.Table:
     """Text records with their values, and ``reason_code`` where one of them cannot be used.
 
-    Columns: where it stands (source_*), raw_text, reason_code, district_account, meter_id, period_start, period_end (null
-    start for a reading), registered_thousandths, delivered_quantity_thousandths, read_type.
+    ``known_accounts``: the usable rows of the cross-reference sheet (account, known_as), if the entry has one.
+
+    Columns: where it stands (source_*), raw_text, reason_code, district_account, meter_id, register_id, period_start,
+    period_end (null start for a reading), registered_thousandths and billed_thousandths (with the multiplier; of a reading
+    without), multiplier_thousandths, opening_thousandths (the previous reading in the same row, else null),
+    delivered_quantity_thousandths (as it stands in the file), read_type.
     """
-    account = records.account
+    if known_accounts is not None:
+        own = records.mutate(own_account=account_number(records.account, entry.account_numbers).value)
+        records = looked_up(own, known_accounts.rename(own_account="account"), "own_account", "known_as")
+    account = _account(records, entry)
     meter = records.meter if entry.has_meter_ids else ibis.literal("")
-    allow_negative = entry.volume.negative == "credit"
-    if is_reading := isinstance(entry.measure, RegisterReadings):
-        quantity = thousandths(
-            records.reading, entry.volume, allow_negative, largest=10**entry.measure.dials * 1000 - 1
-        )
+    register = ibis.literal("")
+    if entry.columns.register_id is not None:
+        register = records.register_id
+    elif entry.columns.registers > 1:
+        register = records.register_place.cast("string")
+    measure, allow_negative = entry.measure, entry.volume.negative == "credit"
+    opening = _Value(ibis.null("int64"), [])
+    if isinstance(measure, Usage):
+        written = records.volume
+        quantity = thousandths(written, entry.volume, allow_negative)
     else:
-        quantity = thousandths(records.volume, entry.volume, allow_negative)
+        written, highest = records.reading, 10**measure.dials * 1000 - 1
+        quantity = thousandths(written, entry.volume, allow_negative, largest=highest)
+        if isinstance(measure, ReadingPairs):
+            opening = thousandths(records.previous_reading, entry.volume, allow_negative, largest=highest)
     registered = quantity
     if entry.columns.registered_volume is not None:
         registered = thousandths(records.registered_volume, entry.volume, allow_negative=True)
+    multiplier = _multiplier_thousandths(records, entry)
+    billed, measured = _Value(quantity.value, []), _Value(registered.value, [])
+    if entry.columns.multiplier is not None and isinstance(measure, Usage):
+        billed, measured = (multiplied(volume.value, multiplier.value) for volume in (quantity, registered))
     read_type = _read_type(records, entry)
+    start, end = _period(records, entry)
 
-    never: list[tuple[ir.BooleanValue, str]] = []
-    if entry.month_columns:
-        start, end = _Value(records.month_start, never), _Value(records.month_end, never)
-    elif is_reading:
-        start, end = _Value(ibis.null("date"), never), _date(records.read_date, entry.date_format)
-    else:
-        start = _date(records.period_start, entry.date_format)
-        end = _date(records.period_end, entry.date_format)
-        if entry.period_end_is == "last_day":
-            end = _Value(stored_as(end.value + ibis.interval(days=1), "date"), end.problems)
-
+    ids = [meter] if entry.columns.register_id is None else [meter, register]
     problems: list[tuple[ir.BooleanValue, str]] = [
         (records.raw_text.re_search(r"[\x00-\x08\x0b-\x1f\x7f]"), "control_character"),
-        (account.re_search(r"[\t\n]") | meter.re_search(r"[\t\n]"), "control_character"),
-        (account == "", "account_missing"),
-        (account.re_search(r"^[=+@-]"), "account_is_formula"),
-        ((account.length() > _LONGEST_FIELD) | (meter.length() > _LONGEST_FIELD), "field_too_long"),
+        *((text.re_search(r"[\t\n]"), "control_character") for text in (records.account, *ids)),
+        (records.account == "", "account_missing"),
+        (records.account.re_search(r"^[=+@-]"), "account_is_formula"),
+        *((text.length() > _LONGEST_FIELD, "field_too_long") for text in (records.account, *ids)),
+    ]
+    if entry.columns.registers > 1:
+        problems.append(((records.register_place > 1) & (written == ""), "no_register"))
+    problems += [
+        *account.problems,
         *start.problems,
         *end.problems,
         (end.value <= start.value, "period_backward"),
         (end.value.delta(start.value, unit="day") > LONGEST_PERIOD_DAYS, "period_too_long"),
-        (end.value > year.effective, "period_in_the_future"),
+        (end.value > year.effective, _AFTER_YEAR[entry.after_effective_date]),
     ]
     if entry.month_columns:
         problems.append((records.volume == "", "empty_month"))
-    problems += [*quantity.problems, *registered.problems, *read_type.problems]
+    if entry.columns.unit is not None:
+        problems.append((~records.unit.isin(list(entry.volume.written_as)), "unit_unknown"))
+    problems += [
+        *quantity.problems,
+        *opening.problems,
+        *registered.problems,
+        *multiplier.problems,
+        *billed.problems,
+        *measured.problems,
+    ]
+    problems += read_type.problems
     return records.select(
         "source_file", "source_row", "source_column", "raw_text",
         reason_code=ibis.cases((records.problem.notnull(), records.problem), *problems, else_=ibis.null("string")),
-        district_account=account,
+        district_account=account.value,
         meter_id=meter,
+        register_id=register,
         period_start=start.value,
         period_end=end.value,
-        registered_thousandths=registered.value,
+        registered_thousandths=measured.value,
+        billed_thousandths=billed.value,
+        multiplier_thousandths=multiplier.value,
+        opening_thousandths=opening.value,
         delivered_quantity_thousandths=quantity.value,
         read_type=read_type.value,
     )  # fmt: skip
+
+
+def _account(records: ir.Table, entry: District) -> AccountNumber:
+    """The account as the CIS knows it."""
+    own, reference = account_number(records.account, entry.account_numbers), entry.account_numbers.cross_reference
+    if reference is None:
+        return own
+    known = records.known_as
+    if reference.others == "keep":
+        return AccountNumber(ibis.coalesce(known, own.value), own.problems)
+    return AccountNumber(
+        ibis.coalesce(known, own.value), [*own.problems, (known.isnull(), "account_not_in_cross_reference")]
+    )

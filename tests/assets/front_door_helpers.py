@@ -16,8 +16,9 @@ import ibis.expr.types as ir
 import xlsxwriter
 import yaml
 
-from assets.consumption import consumption, rejected_rows
-from assets.readers import Sheet, read_sheet
+from assets.front_door import consumption, rejected_rows
+from assets.readers.any_layout import read_sheet
+from assets.readers.sheet import Sheet
 from assets.records.comparison import classified_records
 from assets.records.fields import text_records
 from assets.records.values import typed_records
@@ -110,7 +111,9 @@ def rows_of(con: Any, table: ir.Table, *order: str) -> Rows:
 
 
 def sheet_of(con: Any, folder: Path, content: bytes | str, entry: District, name: str = "delivery") -> Sheet:
-    """A delivered file as its Sheet. Text is written as UTF-8, ends of lines as they are."""
+    """A delivered file as its Sheet. Text is written as UTF-8 with a line end at its end, which bytes may lack."""
+    if isinstance(content, str) and content[-1:] not in ("\n", "\r"):
+        content += "\n"
     path = folder / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return read_sheet(con, path, entry, folder / "scratch")

@@ -31,12 +31,10 @@ from front_door_helpers import (
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from assets.consumption import _FrontDoor
-from assets.deliveries import receive
-from assets.readers import UnreadableFile
-from assets.stage import Session
-from assets.store import Store
-from validations.reasons import REASONS
+from assets.deliveries import archived, receive
+from assets.front_door import DeliveredFile, FrontDoor
+from assets.readers.sheet import UnreadableFile
+from validations.reasons import NOT_OF_RECORDS, REASONS
 
 GOOD = "A1,M1,2017-11-01,2017-12-01,5.25,A"
 
@@ -58,6 +56,12 @@ _FIXED = {
 }  # fmt: skip
 _READINGS = {key: READINGS[key] for key in ("layout", "measure", "columns", "read_types")}
 _WIDE = {"columns": {"account": "acct"}, "month_columns": {"header_format": "%b %Y"}}
+
+_DAYS = {"columns": {"account": "acct", "read_date": "to", "days": "n", "volume": "use"}}
+_FACTOR = {"columns": {**USAGE["columns"], "multiplier": "x"}}
+_UNITS = {"columns": {**USAGE["columns"], "unit": "u"}, "volume": {"unit": "ccf", "written_as": ["CCF", "100CF"]}}
+_REGISTERS = {"columns": {**USAGE["columns"], "volume": ["use", "low"]}}
+_FACTOR_OF_READING = {**_READINGS, "columns": {**READINGS["columns"], "multiplier": "x"}}
 
 REFUSALS: list[tuple[dict[str, Any], str, str]] = [
     ({}, f"{USAGE_HEADER}\nA1,M1,2017-11-01,2017-12-01,5", "field_count"),
@@ -88,6 +92,29 @@ REFUSALS: list[tuple[dict[str, Any], str, str]] = [
     ({}, f"{USAGE_HEADER}\n{GOOD}\n{GOOD.replace('5.25', '5.26')}", "same_period_other_values"),
     ({}, f"{USAGE_HEADER}\n{GOOD}\n{GOOD}", "exact_duplicate"),
     (_WIDE, "acct,Nov 2017\nA1,", "empty_month"),
+    ({"account_numbers": {"width": 3}}, f"{USAGE_HEADER}\nA1234,M1,2017-11-01,2017-12-01,5,A", "account_too_long"),
+    (
+        {"account_numbers": {"check_digit": {"scheme": "luhn"}}},
+        f"{USAGE_HEADER}\n79927398710,M1,2017-11-01,2017-12-01,5,A",
+        "check_digit_wrong",
+    ),
+    (
+        {"account_numbers": {"check_digit": {"scheme": "mod11"}}},
+        f"{USAGE_HEADER}\nA1,M1,2017-11-01,2017-12-01,5,A",
+        "check_digit_wrong",
+    ),
+    (_DAYS, "acct,to,n,use\nA1,2017-12-01,30.5,5", "days_unreadable"),
+    (_DAYS, "acct,to,n,use\nA1,2017-12-01,0,5", "period_backward"),
+    (_DAYS, "acct,to,n,use\nA1,2017-12-01,401,5", "period_too_long"),
+    ({"after_effective_date": "set_aside"}, f"{USAGE_HEADER}\nA1,M1,2018-06-01,2018-07-02,5,A", "period_after_year"),
+    (_FACTOR, f"{USAGE_HEADER},x\n{GOOD},", "multiplier_unreadable"),
+    (_FACTOR, f"{USAGE_HEADER},x\n{GOOD},0", "multiplier_unreadable"),
+    (_FACTOR, f"{USAGE_HEADER},x\n{GOOD},10000.001", "multiplier_unreadable"),
+    (_FACTOR, f"{USAGE_HEADER},x\nA1,M1,2017-11-01,2017-12-01,9000000,A,2", "volume_out_of_range"),
+    (_FACTOR, f"{USAGE_HEADER},x\nA1,M1,2017-11-01,2017-12-01,0.001,A,0.5", "volume_too_precise"),
+    (_FACTOR_OF_READING, f"{READINGS_HEADER},x\nA1,M1,2017-11-01,5,A,1\nA1,M1,2017-12-01,7,A,10", "multiplier_changed"),
+    (_UNITS, f"{USAGE_HEADER},u\n{GOOD},GAL", "unit_unknown"),
+    (_REGISTERS, f"{USAGE_HEADER},low\n{GOOD},", "no_register"),
 ]
 
 
@@ -103,7 +130,9 @@ def test_a_record_that_cannot_be_used_is_refused_for_its_reason_with_its_text(
 
 
 def test_every_reason_that_a_district_file_can_have_is_tried() -> None:
-    of_sheets_and_files = {"value_unreadable", "key_repeated", "file_unreadable"}
+    of_sheets_and_files = {
+        "value_unreadable", "key_repeated", "line_cut_off", "account_not_in_cross_reference", *NOT_OF_RECORDS,
+    }  # fmt: skip
     assert {reason for _, _, reason in REFUSALS} == REASONS.keys() - of_sheets_and_files
 
 
@@ -120,8 +149,11 @@ def test_an_unreadable_file_is_a_row_and_a_total_and_its_neighbour_is_taken(con:
     record = f"D{'A1':<10}{'M1':<12}20171101201712310000000525ACT"
     (folder / "cut.txt").write_text(f"{record}\n")
     (folder / "good.txt").write_text(f"{record}\nT00000000100000000000525\n")
-    files = [(row["source_file"], row["content_hash"]) for row in receive(workspace, 2018, entry)]
-    door = _FrontDoor(Session(workspace, Store(workspace.store, con)), entry, year_2018(), files)
+    files = [
+        DeliveredFile(row["source_file"], row["content_hash"], archived(workspace.archive, row["content_hash"]))
+        for row in receive(workspace, 2018, entry)
+    ]
+    door = FrontDoor(con, entry, year_2018(), files, tmp_path / "scratch")
     totals = {row["source_file"]: row for row in rows_of(con, door["delivery_totals"])}
     assert [row["billed_volume_thousandths"] for row in rows_of(con, door["consumption"])] == [5_250]
     assert [(r["source_file"], r["source_row"], r["reason_code"]) for r in rows_of(con, door["rejected_rows"])] == [

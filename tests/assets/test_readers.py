@@ -24,9 +24,9 @@ from front_door_helpers import (
     workbook_of,
 )
 
-from assets.readers import Sheet, UnreadableFile
 from assets.readers import lines as lines_module
 from assets.readers.lines import NEVER_IN_TEXT, forget_lines, read_lines
+from assets.readers.sheet import Sheet, UnreadableFile
 
 GOOD = "A1,M1,2017-11-01,2017-12-01,5.25,A"
 
@@ -181,6 +181,13 @@ def _zip_bytes(folder: Path) -> bytes:
     return workbook_of(folder / "book.xlsx", [["acct", "Nov 2017"], ["A1", 5]])
 
 
+def _spoiled_workbook(folder: Path) -> bytes:
+    """A workbook whose list of parts is whole and whose parts are not."""
+    content = bytearray(_zip_bytes(folder))
+    content[40:400] = bytes(360)
+    return bytes(content)
+
+
 @pytest.mark.parametrize(
     ("layout", "content", "sentence"),
     [
@@ -197,12 +204,18 @@ def _zip_bytes(folder: Path) -> bytes:
         ({}, f"{USAGE_HEADER},use\n{GOOD},5\n".encode(), "the column 'use' 2 times"),
         ({}, b"acct," + b"x" * 200_000 + b"\n", "line 1 does not hold column names"),
         ({}, USAGE_HEADER.encode() + b"\n" + b"x" * 2_100_000 + b"\n", "longer than 2,000,000"),
-        ({}, _zip_bytes, "announced encoding utf-8"),
-        ({"encoding": "latin-1"}, _zip_bytes, "the header lacks the column"),
-        ({"kind": "workbook"}, f"{USAGE_HEADER}\n{GOOD}\n".encode(), "not a workbook"),
-        ({"kind": "workbook"}, b"", "not a workbook"),
-        ({"kind": "workbook"}, b"PK\x03\x04" + b"\0" * 100, "not a workbook"),
-        ({"kind": "workbook"}, lambda folder: _zip_bytes(folder)[:-300], "not a workbook"),
+        ({}, _zip_bytes, "the file is a workbook; announced is text (delimited)"),
+        ({"encoding": "latin-1"}, b"%PDF-1.7\n", "the file is a PDF document; announced is text (delimited)"),
+        ({}, b"\x1f\x8b\x08", "the file is a compressed file (.gz)"),
+        ({"kind": "workbook"}, f"{USAGE_HEADER}\n{GOOD}\n".encode(), "the file is text; announced is a workbook"),
+        ({"kind": "workbook"}, b"", "the file is text; announced is a workbook"),
+        ({"kind": "workbook"}, b"PK\x03\x04" + b"\0" * 100, "the file is a damaged workbook or zip archive"),
+        (
+            {"kind": "workbook"},
+            lambda folder: _zip_bytes(folder)[:-300],
+            "the file is a damaged workbook or zip archive",
+        ),
+        ({"kind": "workbook"}, _spoiled_workbook, "not a workbook that can be read"),
         ({"kind": "workbook", "sheet": "Use"}, _zip_bytes, "no sheet 'Use'; it has: Consumption"),
         ({"kind": "workbook", "header_row": 7}, _zip_bytes, "row 7 should hold the column names"),
         ({"kind": "workbook", "header_row": 2}, _zip_bytes, "the header lacks the column 'acct'"),
@@ -267,7 +280,7 @@ def test_a_workbook_with_title_blanks_and_totals_gives_its_records_and_no_others
         [None, None, None, None],
         ["0000777", 1234567.125, None, None],
         ["TOTAL", 1234570.225, 3, None],
-        [99999999, 12.3456, -1, None],
+        [9999999, 12.3456, -1, None],
         ["=SUM(A1)", 5, 6, None],
     ]  # fmt: skip
     taken = take_in(con, tmp_path, entry_of("cinder_butte"), workbook_of(tmp_path / "book.xlsx", cells))
@@ -323,9 +336,7 @@ def test_a_workbook_of_a_district_with_decimal_commas_has_its_numbers_and_its_te
 
 def test_an_account_column_beyond_the_workbook_is_a_sentence(con: Any, tmp_path: Path) -> None:
     book = workbook_of(tmp_path / "book.xlsx", [["acct", "Nov 2017"], ["A", 1.5]])
-    entry = entry_of(
-        {**WIDE, "layout": {"kind": "workbook"}, "columns": {"account": {"position": 9}}}, layout={"account_width": 7}
-    )
+    entry = entry_of({**WIDE, "layout": {"kind": "workbook"}, "columns": {"account": {"position": 9}}})
     with pytest.raises(UnreadableFile, match="column 9"):
         sheet_of(con, tmp_path, book, entry)
 

@@ -85,7 +85,7 @@ def left_over(
     non_sewer = [{"district_id": "alder_creek", "district_account": a, "reason": "septic"} for a in known or []]
     table = unmatched(
         meters, links, ibis.memtable(non_sewer, schema=NON_SEWER_ACCOUNTS.schema),
-        ibis.memtable(services, schema=SEWER_SERVICES.schema), ibis.memtable(facts, schema=DELIVERY_TOTALS.schema),
+        ibis.memtable(services, schema=SEWER_SERVICES.schema), DELIVERY_TOTALS.of_rows(facts),
         year=year_2018(),
     )  # fmt: skip
     assert rows_of(con, violations(UNMATCHED, table)) == []
@@ -214,3 +214,21 @@ def test_a_service_whose_meter_was_changed_is_not_left_over(con: Any) -> None:
 def test_a_service_with_two_accounts_is_left_over_for_the_one_that_is_silent(con: Any) -> None:
     links = links_of(link("S1", "1"), link("S1", "2"))
     assert list(left_over(con, meters_of(meter("1")), links)) == [("service", "2", "S1")]
+
+
+@pytest.mark.parametrize(
+    ("delivered", "linked", "is_left_over"),
+    [
+        ((END, END + 30 * DAY), (END, None), False),
+        ((START - 60 * DAY, START), (START - 90 * DAY, START - 30 * DAY), False),
+        ((START - 60 * DAY, START), (START, None), True),
+        ((START - 60 * DAY, END), (START - 90 * DAY, START), True),
+        ((START - 60 * DAY, END), (END - DAY, None), False),
+    ],
+)
+def test_a_meter_is_left_over_only_if_no_link_serves_it_on_a_day_that_was_delivered_from_the_winter_on(
+    con: Any, delivered: tuple[dt.date, dt.date], linked: tuple[dt.date, dt.date | None], is_left_over: bool
+) -> None:
+    one = meter("1234") | {"first_day": delivered[0], "last_day": delivered[1]}
+    found = left_over(con, meters_of(one), links_of(link("S1", "1234", link_start=linked[0], link_end=linked[1])))
+    assert (("district", "1234", "M1") in found) is is_left_over

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 from front_door_helpers import rows_of
 
+from assets.readers.lines import read_lines
 from assets.store import Store, Stored
 from validations.contract import Contract, column
 
@@ -140,3 +141,17 @@ def test_a_row_that_cannot_be_computed_fails_the_write_and_not_the_reader(con: A
 def test_a_table_without_a_declared_column_is_named(store: Store) -> None:
     with pytest.raises(KeyError, match="amounts lacks the columns day"):
         store.write(TABLE, 2018, "x", parts(1).drop("day"), "v1")
+
+
+@pytest.mark.parametrize(("name", "beside"), [("g[1]", "g1"), ("g*", "gx"), ("g?", "gx")])
+def test_a_folder_with_the_signs_of_a_pattern_is_read_itself_and_not_its_neighbour(
+    con: Any, tmp_path: Path, name: str, beside: str
+) -> None:
+    Store(tmp_path / beside, con).write(TABLE, 2018, "x", parts(1), "v")
+    ours = Store(tmp_path / name, con)
+    ours.write(TABLE, 2018, "x", parts(2), "v")
+    assert [row["amount_cents"] for row in rows_of(con, ours.read(TABLE, 2018, ["x"]))] == [2]
+    for folder, text in ((beside, "theirs\n"), (name, "ours\n")):
+        (tmp_path / folder / "t.csv").write_text(text)
+    lines = read_lines(con, tmp_path / name / "t.csv", "utf-8", tmp_path / "scratch")
+    assert [row["raw_text"] for row in rows_of(con, lines)] == ["ours"]

@@ -63,9 +63,9 @@ MISTAKES: dict[str, tuple[str, str, str, str, str]] = {
     "workspace: no such month": (WS, '"07-01"', '"13-01"', "13-01", "key effective_month_day: '13-01' is not allowed; string should match pattern"),
     "workspace: no such day": (WS, '"07-01"', '"02-30"', "02-30", "key effective_month_day: '02-30' is not allowed; allowed: a day that every year has, as month and day: 07-01."),
     "workspace: a way out of the folder": (WS, "rate_tables: clean_water_services", "rate_tables: ../elsewhere", "elsewhere", "key rate_tables: '../elsewhere' is not allowed; string should match pattern"),
-    "unknown key": (ALDER, "files:", "file:", "file:", "key file: this key is not known. Allowed here: district, name, write_to, location, files"),
-    "unknown key of a layout": (ALDER, "layout: {kind: delimited, ", "layout:\n  kind: delimited\n  quote: yes\n  # {", "quote", "key layout.quote: this key is not known. Allowed here: kind, delimiter, encoding, header_row."),
-    "unknown column": (ALDER, "  volume: Usage CCF", "  volumes: Usage CCF", "volumes", "key columns.volumes: this key is not known. Allowed here: account, meter, period_start"),
+    "unknown key": (ALDER, "files:", "file:", "file:", "key file: this key is not known. Allowed here: district, from_year, name, write_to, source, files"),
+    "unknown key of a layout": (ALDER, "layout: {kind: delimited, ", "layout:\n  kind: delimited\n  quote: yes\n  # {", "quote", "key layout.quote: this key is not known. Allowed here: kind, delimiter, encoding, header_row, header_lines"),
+    "unknown column": (ALDER, "  volume: Usage CCF", "  volumes: Usage CCF", "volumes", "key columns.volumes: this key is not known. Allowed here: account, meter, register_id, period_start"),
     "key missing": (ALDER, "billing_cycle: monthly\n", "", "# One row", "key billing_cycle: this key is required."),
     "key twice": (ALDER, "billing_cycle: monthly", "billing_cycle: monthly\nbilling_cycle: mixed", "mixed", "the key 'billing_cycle' is given twice; each key is allowed once."),
     "wrong unit": (ALDER, "unit: ccf", "unit: CCF", "unit: CCF", "key volume.unit: 'CCF' is not allowed; allowed: 'ccf', 'cf', 'gal', 'hundred_gal', 'thousand_gal', 'm3' or 'litre'."),
@@ -82,11 +82,22 @@ MISTAKES: dict[str, tuple[str, str, str, str, str]] = {
     "a header in a fixed-width layout": (DUN, "account: {start: 2, width: 10}", "account: Account", "Account", "key columns.account: not allowed as it stands; allowed: for fixed_width, columns.account as {start, width}."),
     "characters without a width": (DUN, "account: {start: 2, width: 10}", "account: {start: 2}", "start: 2", "key columns.account.width: this key is required."),
     "a column before the first": (ALDER, "volume: Usage CCF", "volume: {position: 0}", "position: 0", "key columns.volume.position: 0 is not allowed; input should be greater than or equal to 1."),
-    "a column as a bare number": (ALDER, "volume: Usage CCF", "volume: 5", "volume: 5", "key columns.volume: 5 is not allowed; allowed: a header's name, {position} or {start, width}."),
+    "a column as a bare number": (ALDER, "volume: Usage CCF", "volume: 5", "volume: 5", "key columns.volume: 5 is not allowed; allowed: a header's name, {position}, {start, width} or a list of these."),
     "names without a header": (ALDER, "header_row: 1", "header_row: 0", "columns:", "allowed: without a header (layout.header_row 0), columns by {position} only."),
-    "a trailer in a delimited layout": (ALDER, "billing_cycle", f"{TRAILER}billing_cycle", "trailer", "key trailer: not allowed as it stands; allowed: a trailer record in a fixed-width layout only."),
+    "a trailer by characters in a delimited layout": (ALDER, "billing_cycle", f"{TRAILER}billing_cycle", "count", "key trailer.count: not allowed as it stands; allowed: for delimited, trailer.count as {position}."),
+    "a trailer in a workbook": (CINDER, "billing_cycle", f"{TRAILER}billing_cycle", "trailer", "key trailer: not allowed as it stands; allowed: a trailer record in a text file only; a workbook has layout.totals_label."),
+    "a delimiter that stands in fields": (ALDER, 'delimiter: ","', "delimiter: '\"'", "delimiter", "key layout.delimiter: '\"' is not allowed; allowed: a character that no field begins with or consists of: , ; | or a tab."),
+    "a date format without a month": (ALDER, "%m/%d/%Y", "%d/%Y", "date_format", "key date_format: '%d/%Y' is not allowed; allowed: a format with year, month and day, for example %m/%d/%Y"),
+    "a date format with two months": (ALDER, "%m/%d/%Y", "%m/%m/%d/%Y", "date_format", "key date_format: '%m/%m/%d/%Y' is not allowed"),
+    "a format of months without a year": (CINDER, "%b %Y", "%b", "header_format", "key month_columns.header_format: '%b' is not allowed; allowed: a format with year and month"),
+    "months of bills without their column": (ALDER, "billing_cycle", "bill_month: {format: '%m/%Y', months: 1}\nbilling_cycle", "bill_month", "key bill_month: not allowed as it stands; allowed: bill_month and columns.bill_month together, or neither."),
+    "a period told in two ways": (ALDER, "  volume: Usage CCF", "  volume: Usage CCF\n  days: Days", "columns:", "allowed: columns that this layout needs; missing: read_date."),
+    "marks that are one": (ALDER, "negative: credit", 'thousands_mark: "."', "thousands_mark", "key volume.thousands_mark: not allowed as it stands; allowed: a mark that is not the decimal mark."),
+    "a unit column without its texts": (ALDER, "  volume: Usage CCF", "  volume: Usage CCF\n  unit: Unit", "volume:", "key volume: not allowed as it stands; allowed: columns.unit and volume.written_as together, or neither."),
+    "registers in rows and in columns": (ALDER, "  volume: Usage CCF", "  volume: [High, Low]\n  register_id: Reg", "register_id", "allowed: registers in rows (register_id) or in columns (a list), not both."),
+    "more volumes than registered ones": (ALDER, "  volume: Usage CCF", "  volume: [High, Low]\n  registered_volume: Reg", "columns:", "key columns: not allowed as it stands; allowed: lists of one length: volume, registered_volume, reading, previous_reading."),
+    "a cross-reference by characters in a CSV": (ALDER, "billing_cycle", "account_numbers:\n  cross_reference:\n    files: x\n    layout: {kind: delimited}\n    delivered: {start: 1, width: 2}\n    known_as: b\nbilling_cycle", "delivered", "key account_numbers.cross_reference.delivered: not allowed as it stands; allowed: for delimited, delivered as a header's name or {position}."),
     "rollover as a bare number": (BELL, '"20000"', "20000", "20000", 'key measure.rollover_at_most: 20000 is not allowed; allowed: a number written as text, for example "30.03" with its quotes.'),
-    "an address that cannot be filled in": (ALDER, "files:", 'location: "s3://bucket/{yeer}"\nfiles:', "yeer", "key location: 's3://bucket/{yeer}' is not allowed; allowed: an address in which {year} and {district} are the only words in braces."),
     "a district id with a path": (ALDER, "district: alder_creek", "district: ../alder", "../alder", "key district: '../alder' is not allowed; string should match pattern"),
     "no YAML": (ALDER, "final}", "final", "billing_cycle", "expected ',' or '}'"),
     "a key in braces": (ALDER, "files:", "{year}: 2019\nfiles:", "{year}", "a key must be text, not a list or a mapping."),
@@ -109,7 +120,7 @@ def test_a_mistake_is_one_sentence_with_file_line_key_and_what_is_allowed(folder
 def test_a_district_id_that_contradicts_its_file_is_refused(folder: Path) -> None:
     (folder / ALDER).rename(folder / "districts/alder.yaml")
     assert said_of(folder) == (
-        "districts/alder.yaml: key district: 'alder_creek' contradicts the file's name; it must be 'alder'."
+        "districts/alder.yaml: key district: 'alder_creek' contradicts the file's name; the file must be called alder_creek.yaml."
     )
 
 
@@ -170,15 +181,15 @@ def test_a_year_has_its_dates_its_title_and_no_rates_where_none_are_published(fo
 def test_a_column_is_found_by_name_by_place_or_by_characters(folder: Path) -> None:
     edit(folder / ALDER, "volume: Usage CCF", "volume: {position: 3}")
     districts = Workspace(folder).districts
-    assert list(districts) == ["alder_creek", "bellflower", "cinder_butte", "dunmore"]
+    assert {"alder_creek", "bellflower", "cinder_butte", "dunmore"} <= districts.keys()
     alder = districts["alder_creek"].columns
     assert (alder.account, alder.volume) == ("Account No", AtPosition(position=3))
     assert districts["dunmore"].columns.account == AtCharacters(start=2, width=10)
     assert alder.named().keys() == {"account", "meter", "period_start", "period_end", "volume", "read_type"}
 
 
-def test_a_location_is_filled_in_with_year_and_district(folder: Path) -> None:
-    edit(folder / ALDER, "files:", 'location: "s3://in/{year}/{district}"\nfiles:')
+def test_a_folder_is_filled_in_with_year_and_district(folder: Path) -> None:
+    edit(folder / ALDER, "files:", 'source: {kind: folder, path: "in/{year}/{district}"}\nfiles:')
     workspace = Workspace(folder)
-    assert workspace.deliveries(2019, workspace.districts["alder_creek"]) == "s3://in/2019/alder_creek"
-    assert workspace.deliveries(2019, workspace.districts["dunmore"]) == str(folder / "deliveries/2019/dunmore")
+    assert workspace.deliveries(2019, workspace.districts["alder_creek"]) == folder / "in/2019/alder_creek"
+    assert workspace.deliveries(2019, workspace.districts["dunmore"]) == folder / "deliveries/2019/dunmore"

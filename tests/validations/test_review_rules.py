@@ -95,6 +95,33 @@ totals = {"records": 10, "delivered_quantity_thousandths": 5000}
 link = {"district_id": "alder", "district_account": "7", "meter_id": "m"}
 came = {"status": "active", "volume_source": "district"}
 
+MONTHLY = {"cycle_days_from": 25, "cycle_days_to": 36}
+PREMISES = [row(SEWER_SERVICES, service_id=s, premise_id=f"premise of {s}") for s in ("S1", "S2")]
+
+
+def spans(district: str, first: dt.date, last: dt.date, file: str = "history") -> Row:
+    """A file whose consumption lies between two days."""
+    return row(DELIVERY_TOTALS, district_id=district, source_file=file, first_day=first, last_day=last, **MONTHLY)
+
+
+def claims(meter: str, days: int) -> list[Row]:
+    """A meter that two districts deliver, for so many days both."""
+    day = dt.date(2019, 1, 10)
+    return [
+        row(METERS, district_id="one", district_account="7", meter_id=meter, last_day=day, rollovers=0),
+        row(METERS, district_id="two", district_account="8", meter_id=meter, first_day=day - dt.timedelta(days=days),
+            last_day=dt.date(2019, 4, 1), rollovers=0),
+    ]  # fmt: skip
+
+
+def serves(meter: str, first: str, second: str) -> list[Row]:
+    """The services that the two districts' meters of that number serve."""
+    return [
+        row(SERVICE_CONSUMPTION, district_id="one", district_account="7", meter_id=meter, service_id=first),
+        row(SERVICE_CONSUMPTION, district_id="two", district_account="8", meter_id=meter, service_id=second),
+    ]
+
+
 CASES: dict[str, tuple[Tables, Tables, dict[str, tuple[str, str]]]] = {
     # rule: (tables with something to find, tables without, finding id -> severity and a piece of the message)
     "delivery_not_received": (
@@ -102,6 +129,33 @@ CASES: dict[str, tuple[Tables, Tables, dict[str, tuple[str, str]]]] = {
                         row(DELIVERIES, district_id="bell", status="current")]},
         {"deliveries": [row(DELIVERIES, status=s, source_file=s) for s in ("current", "superseded", "same_content", "withdrawn")]},
         {"delivery.not_received:alder": ("must_decide", "alder has not delivered: no file *.csv was found")},
+    ),
+    "delivery_not_taken": (
+        {"deliveries": [row(DELIVERIES, district_id="alder", source_file=s, status=s, message="why")
+                        for s in ("refused", "not_pulled", "still_being_written")]},
+        {"deliveries": [row(DELIVERIES, status=s, source_file=s) for s in ("current", "unpacked", "withdrawn")]},
+        {f"delivery.not_taken:alder:{s}": ("must_decide", f"{s} of alder: why")
+         for s in ("refused", "not_pulled", "still_being_written")},
+    ),
+    "delivery_not_checked": (
+        {"deliveries": [row(DELIVERIES, district_id="alder", status="not_checked", message="the connection failed")]},
+        {"deliveries": [row(DELIVERIES, status="current")]},
+        {"delivery.not_checked:alder": ("review", "alder: the connection failed")},
+    ),
+    "delivery_sent_before": (
+        {"deliveries": [row(DELIVERIES, district_id="alder", source_file="a.csv", status="sent_before", message="that of 2018")]},
+        {"deliveries": [row(DELIVERIES, status="same_content")]},
+        {"delivery.sent_before:alder:a.csv": ("review", "a.csv of alder: that of 2018")},
+    ),
+    "delivery_of_another_district": (
+        {"deliveries": [row(DELIVERIES, district_id=d, source_file=f, content_hash=h, status=s, bytes=b)
+                        for d, f, h, s, b in (("alder", "a.csv", "1", "current", 9), ("bell", "b.csv", "1", "current", 9),
+                                              ("cinder", "c.csv", "1", "withdrawn", 9), ("dun", "d.csv", "2", "current", 9))]},
+        {"deliveries": [row(DELIVERIES, district_id=d, source_file=f, content_hash=h, status=s, bytes=b)
+                        for d, f, h, s, b in (("alder", "a.csv", "1", "current", 9), ("alder", "b.csv", "1", "same_content", 9),
+                                              ("alder", "c.csv", "0", "current", 0), ("bell", "d.csv", "0", "current", 0))]},
+        {"delivery.of_another_district:alder:a.csv": ("must_decide", "a.csv of alder is the same file as one of bell"),
+         "delivery.of_another_district:bell:b.csv": ("must_decide", "b.csv of bell is the same file as one of alder")},
     ),
     "delivery_unreadable": (
         {"delivery_totals": [row(DELIVERY_TOTALS, district_id="alder", source_file="a.csv", unreadable=True, message="no header")]},
@@ -132,6 +186,48 @@ CASES: dict[str, tuple[Tables, Tables, dict[str, tuple[str, str]]]] = {
         {"delivery.refused_rows:alder:volume_missing:the volume is empty": ("review", "2 rows of alder were refused: the volume is empty"),
          "delivery.refused_rows:cis_extract:value_unreadable:edu cannot be read": ("review", "1 rows of cis_extract"),
          "delivery.refused_rows:cis_extract:value_unreadable:esu cannot be read": ("review", "1 rows of cis_extract")},
+    ),
+    "delivery_without_records": (
+        {"delivery_totals": [row(DELIVERY_TOTALS, district_id="bare", source_file=f, records=0) for f in ("a", "b")]},
+        {"delivery_totals": [
+            row(DELIVERY_TOTALS, district_id="cloud", source_file="sheet", records=0),
+            row(DELIVERY_TOTALS, district_id="cloud", source_file="history", records=1),
+        ]},
+        {"delivery.without_records:bare": ("must_decide", "bare has delivered 2 file(s) without a single record")},
+    ),
+    "delivery_off_cycle": (
+        {"delivery_totals": [row(DELIVERY_TOTALS, district_id="off", source_file=str(days), typical_days=days, **MONTHLY)
+                             for days in (24, 61)]},
+        {"delivery_totals": [
+            *(row(DELIVERY_TOTALS, source_file=str(days), typical_days=days, **MONTHLY) for days in (25, 36)),
+            row(DELIVERY_TOTALS, source_file="mixed", typical_days=90),
+        ]},
+        {"delivery.off_cycle:off:24": ("must_decide", "a period typically has 24 days, and the district's cycle 25 to 36"),
+         "delivery.off_cycle:off:61": ("must_decide", "a period typically has 61 days")},
+    ),
+    "delivery_outside_winter": (
+        {"delivery_totals": [
+            spans("last_year", dt.date(2017, 5, 1), dt.date(2018, 11, 1)), spans("next_year", dt.date(2019, 5, 1), dt.date(2019, 6, 1)),
+            spans("early", dt.date(2018, 5, 1), dt.date(2019, 3, 25)),
+        ]},
+        {"delivery_totals": [
+            spans("open", dt.date(2018, 5, 1), dt.date(2019, 3, 26)),
+            spans("parts", dt.date(2017, 5, 1), dt.date(2018, 6, 1)),
+            spans("parts", dt.date(2018, 6, 1), dt.date(2019, 5, 1), "second"),
+        ]},
+        {"delivery.outside_winter:last_year": ("must_decide", "the history of last_year goes from 2017-05-01 to 2018-11-01; the winter from 2018-11-01"),
+         "delivery.outside_winter:next_year": ("must_decide", "the winter from 2018-11-01 to 2019-05-01"),
+         "delivery.ends_in_winter:early": ("review", "goes from 2018-05-01 to 2019-03-25")},
+    ),
+    "match_meter_in_two_districts": (
+        {"meters": [*claims("twice", 1), *claims("namesake", 1)],
+         "service_consumption": [*serves("twice", "S1", "S1"), *serves("namesake", "S1", "S2")],
+         "sewer_services": PREMISES},
+        {"meters": [*claims("changed hands", 0), *claims("", 1), *claims("of nobody", 1)],
+         "service_consumption": [*serves("changed hands", "S1", "S1"), *serves("", "S1", "S1")],
+         "sewer_services": PREMISES},
+        {"match.meter_in_two_districts:S1:one:7:twice:two:8": ("must_decide", "for the same days, for one premise: its use counts twice"),
+         "match.meter_in_two_districts:S1:one:7:namesake:two:8": ("review", "delivered by one (account 7) and by two (account 8)")},
     ),
     "match_service_without_consumption": (
         {"unmatched": [row(UNMATCHED, **link | {"meter_id": m}, service_id="S1", side="service", message="not delivered")
