@@ -11,6 +11,7 @@ as a rejected row; a check counts both against what was read.
 from __future__ import annotations
 
 import fnmatch
+import re
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -247,9 +248,17 @@ class FrontDoor:
         return {
             "rows_in_file": sheet.rows_in_file, "rows_of_layout": sheet.rows_of_layout, "records": counted["n"],
             "delivered_quantity_thousandths": counted["q"] or 0,
-            "control_records": _stated(sheet.control_records),
+            "control_records": self._stated_records(sheet.control_records),
             "control_quantity_thousandths": self._stated_quantity(sheet.control_quantity),
         }  # fmt: skip
+
+    def _stated_records(self, text: str | None) -> int | None:
+        """The count that the file states of itself, in records: a row holds one for each register with columns of its own."""
+        if text is None:
+            return None
+        if not re.fullmatch("[0-9]{1,18}", text):
+            raise UnreadableFile(f"the trailer should state how many records there are and says {text[:40]!r}")
+        return int(text) * self.entry.columns.registers
 
     def _stated_quantity(self, texts: list[str] | None) -> int | None:
         """The total that the file states of itself, in thousandths; several cells are added. None if there is none."""
@@ -257,8 +266,10 @@ class FrontDoor:
             return None
         cells = ibis.memtable({"text": [t for t in texts if t]}, schema={"text": "string"})
         value = thousandths(cells.text, self.entry.volume, allow_negative=True).value
-        total = self.con.execute(value.sum())
-        return None if total is None or total != total else int(total)
+        total = self.con.to_pyarrow(stored_as(value.sum(), "int64")).as_py()
+        if total is None and self.entry.trailer is not None:
+            raise UnreadableFile(f"the trailer should state the total and says {texts[0][:40]!r}")
+        return None if total is None else int(total)
 
     def _unreadable(self, source_file: str, sentence: str) -> dict[str, Any]:
         return {
@@ -271,7 +282,3 @@ class FrontDoor:
         for name in self._temporary:
             self.con.drop_table(name, force=True)
         forget_lines(self.con)
-
-
-def _stated(text: str | None) -> int | None:
-    return int(text) if text and text.isdigit() else None

@@ -1,6 +1,7 @@
-"""Every average and every bill of the sample, computed a second time from the published consumption and the extract.
+"""Every average and every bill of the sample, computed a second time from the published consumption and the extract; and
+the consumption of four districts read a second time from their files.
 
-Belongs here: an independent re-rating in fractions and decimals, that shares no code with the pipeline.
+Belongs here: an independent reading and re-rating in fractions and decimals, that shares no code with the pipeline.
 Does not belong here: any import of the project's own modules.
 """
 
@@ -8,12 +9,18 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
-from collections import defaultdict
+import io
+import re
+import xml.etree.ElementTree as ET
+import zipfile
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import pytest
 import yaml
 from whole_runs import ROOT, SAMPLE_YEAR, SampleRun, query
 
@@ -119,6 +126,140 @@ def expected_basis(folder: Path) -> dict[str, tuple[str, Decimal | None]]:
         return "held", None
 
     return {service_id: derived(service_id, service) for service_id, service in services.items()}
+
+
+class Record(NamedTuple):
+    """A record of a file as its district means it, volumes with the multiplier."""
+
+    account: str
+    meter: str
+    register: str
+    start: dt.date
+    end: dt.date
+    registered: Fraction
+    billed: Fraction
+    read_type: str
+
+
+def date(text: str, date_format: str) -> dt.date:
+    return dt.datetime.strptime(text, date_format).date()
+
+
+Row = dict[str, str]
+
+
+def elderwick_rows(folder: Path) -> Iterator[Row]:
+    text = (folder / "elderwick_2019.csv").read_bytes().decode("cp1252")
+    yield from csv.DictReader(io.StringIO(text), delimiter=";")
+
+
+def elderwick(row: Row) -> Record:
+    """Semicolons, cp1252, day first, decimal comma; the day of the read and the days before it."""
+    end = date(row["Date de relevé"], "%d.%m.%Y")
+    start = end - dt.timedelta(days=int(row["Jours"]))
+    use = Fraction(row["Consommation m³"].replace(".", "").replace(",", "."))
+    kind = {"Lue": "actual", "Estimée": "estimated", "Clôture": "final"}[row["Relève"]]
+    return Record(row["Numéro d'abonné"], row["Compteur"], "", start, end, use, use, kind)
+
+
+def foxglove_rows(folder: Path) -> Iterator[Row]:
+    with zipfile.ZipFile(folder / "foxglove_2019.zip") as routes:
+        for name in sorted(routes.namelist()):
+            text = routes.read(name).decode("utf-8")
+            assert text[0] == "\ufeff"
+            yield from csv.DictReader(io.StringIO(text[1:], newline=""))
+
+
+def foxglove(row: Row) -> Record:
+    """A file per route in a zip, each begun by a mark; the bill of a month is for the month before."""
+    end = date(row["Bill Month"], "%b %Y")
+    start = (end - dt.timedelta(days=1)).replace(day=1)
+    use = Fraction(row["Gallons"].replace(",", ""))
+    kind = {"READ": "actual", "EST": "estimated", "FINAL": "final"}[row["Read"]]
+    return Record(row["Customer"], row["Meter Serial"], "", start, end, use, use, kind)
+
+
+def gorse_hollow_rows(folder: Path) -> Iterator[Row]:
+    yield from csv.DictReader((folder / "gorse_hollow_2019.csv").read_text(encoding="utf-8").splitlines()[2:])
+
+
+def gorse_hollow(row: Row) -> Record:
+    """Billed and registered use with a multiplier, a minus after the number, a row for each register."""
+    registered, billed = (
+        Fraction(re.sub(r"^(.*)-$", r"-\1", row[name])) * int(row["Multiplier"])
+        for name in ("Registered Use", "Billed Use")
+    )
+    if row["Unit"] not in ("CF", "CUFT"):
+        raise ValueError(row["Unit"])
+    start, end = (date(row[name], "%m/%d/%y") for name in ("Prev Read Date", "Curr Read Date"))
+    kind = {"A": "actual", "E": "estimated", "F": "final"}[row["Type"]]
+    return Record(row["Acct"], row["Meter"], row["Register"], start, end, registered, billed, kind)
+
+
+def hazel_fen_rows(folder: Path) -> Iterator[Row]:
+    space = {"": "http://schemas.openxmlformats.org/spreadsheetml/2006/main"}
+    with zipfile.ZipFile(folder / "hazel_fen_2019_accounts.xlsx") as book:
+        sheet_rows = ET.fromstring(book.read("xl/worksheets/sheet1.xml")).findall("sheetData/row", space)
+    known = dict([text.text or "" for text in row.findall("c/is/t", space)] for row in sheet_rows[2:])
+    names = ["account", "meter", "start", "end", "use", "kind", "size"]
+    for line in (folder / "hazel_fen_2019.csv").read_text(encoding="utf-8").split("\n"):
+        if line.startswith("D|"):
+            row = dict(zip(names, line.split("|")[1:], strict=True))
+            yield row | {"known": known.get(row["account"].rjust(9, "0"), "")}
+
+
+def hazel_fen(row: Row) -> Record:
+    """Typed lines between bars; account numbers with a check digit, which a workbook translates."""
+    account = row["account"].rjust(9, "0")
+    weighted = sum(int(digit) * weight for digit, weight in zip(account[:8], (3, 2, 7, 6, 5, 4, 3, 2), strict=True))
+    if "0123456789X"[-weighted % 11] != account[8] or not row["known"]:
+        raise ValueError(account)
+    start, end = (date(row[name], "%d-%b-%Y") for name in ("start", "end"))
+    kind = {"A": "actual", "E": "estimated", "F": "final"}[row["kind"]]
+    return Record(row["known"], row["meter"], "", start, end, Fraction(row["use"]), Fraction(row["use"]), kind)
+
+
+@pytest.mark.parametrize(
+    ("rows_of", "record_of"),
+    [
+        (elderwick_rows, elderwick),
+        (foxglove_rows, foxglove),
+        (gorse_hollow_rows, gorse_hollow),
+        (hazel_fen_rows, hazel_fen),
+    ],
+)
+def test_the_published_consumption_is_what_a_second_reading_of_the_files_gives(
+    sample: SampleRun, rows_of: Callable[[Path], Iterator[Row]], record_of: Callable[[Row], Record]
+) -> None:
+    name = record_of.__name__
+    read, unusable = list[Record](), 0
+    for row in rows_of(sample.folder / "deliveries" / str(SAMPLE_YEAR) / name):
+        try:
+            read.append(record_of(row))
+        except ValueError:
+            unusable += 1
+    once = set(read)
+    told = Counter(record[:5] for record in once)
+    expected = Counter(
+        (r.account, r.meter, r.start, r.end, r.registered, r.billed, r.read_type) for r in once if told[r[:5]] == 1
+    )
+    published = query(
+        sample.folder,
+        "SELECT district_account, meter_id, period_start, period_end, registered_volume, billed_volume, read_type "
+        "FROM consumption WHERE billing_year = ? AND district_id = ?",
+        SAMPLE_YEAR,
+        name,
+    )
+    assert Counter((*row[:4], Fraction(row[4]), Fraction(row[5]), row[6]) for row in published) == expected
+    left = query(
+        sample.folder,
+        "SELECT reason_kind, count(*) FROM rejected_rows WHERE billing_year = ? AND district_id = ? GROUP BY 1",
+        SAMPLE_YEAR,
+        name,
+    )
+    contradicting = len(once) - expected.total()
+    assert dict(left) == {"refused": unusable + contradicting, "duplicate": len(read) - len(once)}
+    assert min(unusable, contradicting, len(read) - len(once)) >= 2
 
 
 def rates() -> dict[str, Decimal]:

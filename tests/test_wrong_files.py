@@ -172,6 +172,8 @@ WRONG: dict[str, Wrong] = {
     ),
     "control total differs": Wrong({"a.txt": _fixed(FIXED_ROWS, 18, "00109")}, "states other totals than it holds", 18, FIXED),
     "control count differs": Wrong({"a.txt": _fixed(FIXED_ROWS, 19, "00108")}, "states other totals than it holds", 18, FIXED),
+    "trailer without a total": Wrong({"a.txt": _fixed(FIXED_ROWS, 18, "-----")}, "the trailer should state the total and says", 0, FIXED),
+    "trailer without a count": Wrong({"a.txt": _fixed(FIXED_ROWS, 18, "00108").replace(b"T018", b"T   ")}, "the trailer should state how many records", 0, FIXED),
     "trailer missing": Wrong({"a.txt": _fixed(FIXED_ROWS, 18, "00108")[:-11]}, "one trailer record (T...) and has 0; is it cut off", 0, FIXED),
     "last year again": Wrong({"a.csv": text(*GOOD)}, "2018", 0),
     "last year's history": Wrong({"a.csv": text(*(line.replace("2019", "2018").replace("2018-1", "2017-1") for line in GOOD))},

@@ -12,7 +12,13 @@ import ibis.expr.types as ir
 
 
 class UnreadableFile(Exception):
-    """A delivered file does not have the announced layout; the message can be sent to the district."""
+    """A delivered file does not have the announced layout; the message can be sent to the district.
+
+    What a terminal would obey, as a name from the file may hold, is shown as a replacement character.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in sentence))
 
 
 @dataclass(frozen=True)

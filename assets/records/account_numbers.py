@@ -6,9 +6,8 @@ Does not belong here: which service an account has (``service_consumption``).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 
 import ibis
 import ibis.expr.types as ir
@@ -21,28 +20,25 @@ _LONGEST_CHECKED = 30
 _UNSAFE = r"^[=+@\-]|[\x00-\x1f\x7f]"
 
 
-def _sum_from_right(digits: ir.StringValue, weighted: list[str]) -> ir.IntegerValue:
-    """Sum over the digits from the right, the n-th digit d counting ``int(weighted[n][d])`` of a two-character table."""
-    parts = []
-    for place, table in enumerate(weighted, start=1):
-        digit = digits.right(place).left(1)
-        is_there = digits.length() >= place
-        at = ibis.ifelse(is_there, digit, "0").cast("int64") * 2
-        parts.append(ibis.literal(table).substr(at, 2).cast("int64"))
-    return reduce(add, parts)
+def _sum_of_digits(digits: ir.StringValue, worth: Callable[[ir.IntegerValue, ir.IntegerValue], ir.Value]) -> ir.Value:
+    """Sum over the digits of what each is worth, by the digit and its place from the right, the last being 0."""
+    places = ibis.range(0, digits.length())
+    return places.map(
+        lambda place: worth(digits.substr(digits.length() - 1 - place, 1).cast("int64"), place).cast("int64")
+    ).sums()
 
 
 def _luhn(digits: ir.StringValue) -> ir.BooleanValue:
-    as_it_is = "".join(f"{d:02d}" for d in range(10))
-    doubled = "".join(f"{2 * d - 9 if d > 4 else 2 * d:02d}" for d in range(10))
-    tables = [doubled if place % 2 else as_it_is for place in range(_LONGEST_CHECKED)]
-    return _sum_from_right(digits, tables) % 10 == 0
+    def worth(digit: ir.IntegerValue, place: ir.IntegerValue) -> ir.Value:
+        doubled = digit * 2
+        return ibis.ifelse(place % 2 == 0, digit, ibis.ifelse(doubled > 9, doubled - 9, doubled))
+
+    return _sum_of_digits(digits, worth) % 10 == 0
 
 
 def _mod11(digits: ir.StringValue) -> ir.BooleanValue:
     body, check = digits.left(digits.length() - 1), digits.right(1)
-    tables = ["".join(f"{d * (2 + place % 6):02d}" for d in range(10)) for place in range(_LONGEST_CHECKED - 1)]
-    wanted = (ibis.literal(11) - _sum_from_right(body, tables) % 11) % 11
+    wanted = (ibis.literal(11) - _sum_of_digits(body, lambda digit, place: digit * (place % 6 + 2)) % 11) % 11
     return check == ibis.ifelse(wanted == 10, "X", wanted.cast("string"))
 
 

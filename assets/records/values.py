@@ -73,10 +73,10 @@ def thousandths(
     """Volume or reading in thousandths of the unit."""
     number = _number_text(text, volume)
     if volume.implied_decimals:
-        pattern, too_precise = r"^[+-]?[0-9]{1,15}$", ibis.literal(False)
+        pattern, too_precise = r"^[+-]?0*[0-9]{1,15}$", ibis.literal(False)
         value = number.try_cast("int64") * 10 ** (3 - volume.implied_decimals)
     else:
-        pattern, too_precise = r"^[+-]?[0-9]{1,12}(\.[0-9]*)?$", number.re_search(r"\.[0-9]{3}[0-9]*[1-9]")
+        pattern, too_precise = r"^[+-]?0*[0-9]{1,12}(\.[0-9]*)?$", number.re_search(r"\.[0-9]{3}[0-9]*[1-9]")
         value = (number.try_cast("decimal(18, 3)") * 1000).cast("int64")
     problems = [
         (text == "", "volume_missing"),

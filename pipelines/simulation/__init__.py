@@ -14,21 +14,23 @@ import io
 import re
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
+from pipelines.simulation.delivery import write_delivery
 from pipelines.simulation.extract import YearFiles
-from pipelines.simulation.layouts import write_delivery
 from pipelines.simulation.lines import day, whole_file
 from pipelines.simulation.population import (
     SCENARIO_NAMES,
     cast_scenarios,
+    is_by_month,
     nobody_moves,
     populate,
+    refuse_another_life,
 )
 from pipelines.simulation.usage import first_registers, periods_of, winter_averages
 from rate_tables.config_file import ConfigError, Strict, load_config
@@ -41,7 +43,7 @@ Progress = Callable[[str, int, int], None]
 
 _FEWEST_PER_DISTRICT = 25
 _MOST_ACCOUNTS = 20_000_000
-_DEFAULT_DISTRICTS = 4
+_DEFAULT_DISTRICTS = 8
 _INVENTED_NAMES = (
     "Juniper Flat", "Marten Hill", "Otter Slough", "Pinedale", "Quarry Bend", "Rushwater", "Sorrel Gap", "Tamarack",
     "Umber Fork", "Vesper Falls", "Wren Hollow", "Yarrow Prairie",
@@ -80,22 +82,26 @@ def simulate(
     Where ``folder`` is no workspace yet it becomes one, with ``districts`` invented districts. What is not given is
     taken from ``simulation.yaml``. ``progress`` is told what is counted, how many are done, and of how many.
 
-    Errors: ConfigError if the workspace or an argument cannot be used; nothing is changed then.
+    Errors: ConfigError if the workspace or an argument cannot be used; nothing is changed then. ConfigError also if a layout
+    has no room for what is simulated; deliveries that were written by then stay.
     """
     if not (folder / "workspace.yaml").exists():
         _new_workspace(folder, accounts, districts, seed)
     workspace = Workspace(folder)
     entries = list(workspace.districts.values())
+    billing_years = sorted(workspace.file.billing_years)
+    for latest in entries:
+        for year in billing_years:
+            refuse_another_life(latest, workspace.district(latest.district, year))
     if districts is not None and districts != len(entries):
         raise ConfigError(
             f"--districts {districts} is not allowed; the workspace's registry has {len(entries)}, and all are used."
         )
     chosen = _chosen(folder, accounts, seed, len(entries))
-    billing_years = sorted(workspace.file.billing_years)
     counts = _split(chosen.accounts, len(entries), chosen.seed)
     casts = cast_scenarios(entries, counts, billing_years)
     injected: list[tuple[int, str, str, str, str]] = []
-    files = rows = 0
+    deliveries = files = rows = 0
     arriving = nobody_moves()
     with ExitStack() as stack:
         year_files = {year: YearFiles(workspace.folder, year, stack) for year in billing_years}
@@ -110,15 +116,16 @@ def simulate(
             # The year before the first is lived through unseen: its winter is what the CIS bills from in the first.
             for year in range(billing_years[0] - 1, billing_years[-1] + 1):
                 rng = np.random.default_rng([chosen.seed, place, year])
+                population = replace(population, entry=workspace.district(entry.district, year))
                 periods = periods_of(population, year, registers, rng)
                 if year in year_files:
                     delivery = workspace.folder / "deliveries" / str(year) / entry.district
                     delivered = write_delivery(delivery, population, periods, year, rng)
                     year_files[year].add(population, periods, prior_average)
-                    files, rows = files + 1, rows + delivered.rows
-                    injected += [(year, entry.district, delivered.source_file, *fault) for fault in delivered.faults]
+                    deliveries, files, rows = deliveries + 1, files + delivered.files, rows + delivered.rows
+                    injected += [(year, entry.district, *fault) for fault in delivered.faults]
                     if progress is not None:
-                        progress("deliveries written", files, len(entries) * len(billing_years))
+                        progress("deliveries written", deliveries, len(entries) * len(billing_years))
                 prior_average = winter_averages(population, periods, year)
     _write_injected(workspace.folder / "truth" / "injected_rows.csv", sorted(injected, key=lambda row: row[0]))
     return SimulationSummary(
@@ -157,8 +164,8 @@ def _split(accounts: int, districts: int, seed: int) -> list[int]:
 
 
 def _moving_day(entries: list[District], place: int, billing_year: int, seed: int) -> int:
-    """When services go over from a district to the next one: in January, on its first day where months are columns."""
-    by_month = any(entry.month_columns is not None for entry in entries[place : place + 2])
+    """When services go over from a district to the next one: in January, on its first day where periods are months."""
+    by_month = any(is_by_month(entry) for entry in entries[place : place + 2])
     return day(billing_year, 1, 1 if by_month else int(np.random.default_rng([seed, 2**17, place]).integers(8, 25)))
 
 
@@ -180,19 +187,24 @@ def _new_workspace(folder: Path, accounts: int | None, districts: int | None, se
         raise ConfigError(f"--districts {count} is not allowed; allowed: 1 to 200.")
     usual = load_config(SimulationFile, SAMPLE / "simulation.yaml", "simulation.yaml")
     chosen = _checked(usual.accounts if accounts is None else accounts, usual.seed if seed is None else seed, count)
-    templates = [path.read_text(encoding="utf-8") for path in sorted((SAMPLE / "districts").glob("*.yaml"))]
+    templates: dict[str, list[Path]] = {}
+    for path in sorted((SAMPLE / "districts").glob("*.yaml")):
+        templates.setdefault(path.name.split(".")[0], []).append(path)
     (folder / "districts").mkdir(parents=True)
     for number in range(count):
         name = _INVENTED_NAMES[number % len(_INVENTED_NAMES)]
         district = f"{name.lower().replace(' ', '_')}_{number + 1:03d}"
-        text = templates[number % len(templates)]
-        for key, value in (
-            ("district", district),
-            ("name", f"{name} Water District {number + 1}"),
-            ("write_to", f"office@{district.replace('_', '-')}.example"),
-        ):
-            text = re.sub(rf"(?m)^{key}: .*$", f"{key}: {value}", text, count=1)
-        (folder / "districts" / f"{district}.yaml").write_text(text, encoding="utf-8")
+        template = sorted(templates)[number % len(templates)]
+        for path in templates[template]:
+            text = path.read_text(encoding="utf-8")
+            for key, value in (
+                ("district", district),
+                ("name", f"{name} Water District {number + 1}"),
+                ("write_to", f"office@{district.replace('_', '-')}.example"),
+            ):
+                text = re.sub(rf"(?m)^{key}: .*$", f"{key}: {value}", text, count=1)
+            target = folder / "districts" / path.name.replace(template, district, 1)
+            target.write_text(text, encoding="utf-8")
     (folder / "simulation.yaml").write_text(
         "# What `annual-billing simulate` makes for this workspace: deliveries and CIS extract of each billing year.\n"
         f"accounts: {chosen.accounts}\nseed: {chosen.seed}\n",

@@ -173,7 +173,7 @@ class YearFiles:
         ]  # fmt: skip
         measure = population.entry.measure
         if isinstance(measure, RegisterReadings):
-            size = 10**measure.dials
+            size = 10**measure.dials * meters["multiplier"].to_numpy()[periods.meter]
             round_ = np.flatnonzero(periods.closing // size > (periods.closing - periods.billed) // size)
             for row in round_[meters["owner"].to_numpy()[periods.meter[round_]] >= 0]:
                 meter = meters.iloc[periods.meter[row]]

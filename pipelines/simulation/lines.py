@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -43,12 +43,40 @@ def date_of(days: int | np.integer[Any]) -> dt.date:
     return dt.date.fromordinal(int(days) + EPOCH)
 
 
-def number_text(value: int, decimals: int, mark: str = ".") -> str:
+@dataclass(frozen=True)
+class Notation:
+    """How a number is written: what stands before its decimals, between groups of three digits, and where its minus is."""
+
+    decimal_mark: str = "."
+    thousands_mark: str = ""
+    minus: Literal["before", "after", "parentheses"] = "before"
+
+
+PLAIN = Notation()
+
+
+def number_text(value: int, decimals: int, notation: Notation = PLAIN) -> str:
     """A whole number of 10^-decimals, written with all its decimals."""
-    if decimals == 0:
-        return str(value)
     scale = 10**decimals
-    return f"{'-' if value < 0 else ''}{abs(value) // scale}{mark}{abs(value) % scale:0{decimals}d}"
+    text = str(abs(value) // scale)
+    if notation.thousands_mark:
+        text = f"{abs(value) // scale:,}".replace(",", notation.thousands_mark)
+    if decimals:
+        text += f"{notation.decimal_mark}{abs(value) % scale:0{decimals}d}"
+    if value >= 0:
+        return text
+    return {"before": f"-{text}", "after": f"{text}-", "parentheses": f"({text})"}[notation.minus]
+
+
+def number_in(text: str, notation: Notation) -> int | None:
+    """The whole number that ``number_text`` wrote; None if the text is no number."""
+    number = text.replace(notation.thousands_mark, "") if notation.thousands_mark else text
+    number = number.replace(notation.decimal_mark, "", 1)
+    is_negative = number[:1] in ("-", "(") or number[-1:] == "-"
+    digits = number.strip("-()")
+    if not digits.isdigit():
+        return None
+    return -int(digits) if is_negative else int(digits)
 
 
 def short_number_text(value: int, decimals: int) -> str:
@@ -81,12 +109,12 @@ class Field:
         return cls(["" if d == FAR else date_of(d).strftime(date_format) for d in different], codes)
 
     @classmethod
-    def of_numbers(cls, values: Ints, decimals: int = 0, mark: str = ".", short: bool = False) -> Field:
+    def of_numbers(cls, values: Ints, decimals: int = 0, notation: Notation = PLAIN, short: bool = False) -> Field:
         """Whole numbers of 10^-decimals."""
         codes, different = pd.factorize(values)
         if short:
             return cls([short_number_text(int(v), decimals) for v in different], codes)
-        return cls([number_text(int(v), decimals, mark) for v in different], codes)
+        return cls([number_text(int(v), decimals, notation) for v in different], codes)
 
     def take(self, rows: Ints | Flags) -> Field:
         return Field(self.labels, self.codes[rows])
@@ -108,10 +136,14 @@ def quoted(label: str, delimiter: str) -> str:
     return label
 
 
-def write_lines(handle: BinaryIO, fields: Sequence[Field], delimiter: str = "", encoding: str = "utf-8") -> None:
-    """One line per row: the fields' texts with ``delimiter`` between them ("" for fixed width)."""
+def write_lines(
+    handle: BinaryIO, fields: Sequence[Field], delimiter: str = "", encoding: str = "utf-8", quotes: bool = True
+) -> None:
+    """One line per row: the fields' texts with ``delimiter`` between them ("" for fixed width), in quotes if they need them."""
     labels = [
-        pa.array([quoted(text, delimiter) for text in field.labels] if delimiter else field.labels, pa.string())
+        pa.array(
+            [quoted(text, delimiter) for text in field.labels] if delimiter and quotes else field.labels, pa.string()
+        )
         for field in fields
     ]
     rows = len(fields[0].codes)

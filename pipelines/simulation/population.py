@@ -14,14 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipelines.simulation.lines import FAR, Floats, Ints, day
-from validations.district import (
-    AtCharacters,
-    District,
-    FixedWidth,
-    RegisterReadings,
-    Workbook,
-)
+from pipelines.simulation.account_numbers import accounts_of, restores_zeros, spread_numbers
+from pipelines.simulation.lines import FAR, Flags, Floats, Ints, day
+from pipelines.simulation.refusal import cannot, shown_as
+from rate_tables.volume_units import SIZE_8NL
+from validations.district import District, RegisterReadings
+from validations.layout import AtCharacters, FixedWidth, Workbook
 
 CLASSES = ["single_family", "multi_family", "commercial", "industrial", "institutional"]
 SINGLE, MULTI, COMMERCIAL, INDUSTRIAL, INSTITUTIONAL = range(5)
@@ -32,6 +30,8 @@ _NON_SEWER_REASONS = ["septic", "outside the boundary", "irrigation only"]
 _NON_SEWER_SHARE = 0.03
 _UNMATCHED_ACCOUNTS = 2
 _SUSPENDED_SHARE = 0.004
+_LEAST_COMPOUND_CCF = 20.0
+_LEAST_MULTIPLIED_CCF = 40.0
 
 
 def as_of(billing_year: int) -> int:
@@ -57,7 +57,18 @@ def _has_estimates(entry: District) -> bool:
 
 
 def _can_lose_zeros(entry: District) -> bool:
+    if restores_zeros(entry) or entry.account_numbers.cross_reference is not None:
+        return False
     return isinstance(entry.layout, FixedWidth) or (_is_register(entry) and not isinstance(entry.layout, Workbook))
+
+
+def is_by_month(entry: District) -> bool:
+    """Whether periods are calendar months, named by month and not by day."""
+    return entry.month_columns is not None or entry.bill_month is not None
+
+
+def _can_change_meters(entry: District) -> bool:
+    return entry.has_meter_ids and not is_by_month(entry)
 
 
 def _anywhere(entry: District) -> bool:
@@ -93,14 +104,14 @@ SCENARIOS = (
     Scenario("wholesale", 0.0002, INSTITUTIONAL, at_least=2),
     Scenario("provider_change", 0.003, SINGLE, yearly=True),
     Scenario("new_service", 0.005, SINGLE, yearly=True),
-    Scenario("new_commercial_no_history", 0.001, COMMERCIAL, yearly=True),
+    Scenario("new_commercial_no_history", 0.001, COMMERCIAL, yearly=True, at_least=3),
     Scenario("finaled_service", 0.005, SINGLE, yearly=True),
     Scenario("builder_low_winter", 0.003, SINGLE, yearly=True),
     Scenario("new_occupant", 0.01, SINGLE, yearly=True),
     Scenario("vacant", 0.008, SINGLE, yearly=True),
     Scenario("leak", 1 / 300, SINGLE, yearly=True, at_least=2),
     Scenario("rollover", 0.006, yearly=True, where=_is_register),
-    Scenario("change_out", 0.004, yearly=True, where=_has_meter_ids),
+    Scenario("change_out", 0.004, yearly=True, where=_can_change_meters),
     Scenario("estimated_reads", 0.008, yearly=True, where=_has_estimates),
     Scenario("unmatched_service", 0.0015, yearly=True),
     Scenario("lost_zeros", 0.003, SINGLE, yearly=True, at_most=2, where=_can_lose_zeros),
@@ -113,6 +124,28 @@ _SINCE_LAST_EXTRACT = {"class_change", "edu_change"}
 
 Cast = dict[tuple[str, int], int]
 """(scenario, billing year or 0 for all years) -> how many times in one district."""
+
+
+def refuse_another_life(latest: District, earlier: District) -> None:
+    """ConfigError if two entries of one district could not be of the same meters, accounts and lives."""
+    facts = {
+        "measure": lambda e: (
+            (e.measure, e.volume.unit, e.volume.implied_decimals) if _is_register(e) else e.measure.gives
+        ),
+        "account_numbers": lambda e: e.account_numbers,
+        "columns.meter": _has_meter_ids,
+        "columns.read_type": _has_estimates,
+        "bill_month": is_by_month,
+        "layout.kind": _can_lose_zeros,
+    }
+    for key, fact in facts.items():
+        if fact(latest) != fact(earlier):
+            raise cannot(
+                shown_as(latest),
+                key,
+                "a change of this from one year to another cannot be "
+                "simulated; the other layouts of this district must have it alike.",
+            )
 
 
 def cast_scenarios(entries: Sequence[District], counts: Sequence[int], billing_years: Sequence[int]) -> list[Cast]:
@@ -144,7 +177,9 @@ class Population:
     """Everybody in one district, over all years.
 
     ``services``: one row per sewer service, with scenario and scenario_year. ``meters``: one row per meter, in the
-    order of the district's files; ``owner`` is the row of its first service or -1. ``links``: service_id, meter (row of
+    order of the district's files; ``owner`` is the row of its first service or -1, ``account`` the number that the CIS
+    knows, ``own_account`` the district's, ``low_percent`` the part that a compound meter's second register counts (0: it
+    has none), ``multiplier`` what one step of its registers stands for. ``links``: service_id, meter (row of
     ``meters``), purpose, share_millionths, start, end; ``service`` is the row of ``services``, -1 for a service of
     another district. ``leaving``: services that go over to the next district.
     """
@@ -357,37 +392,13 @@ def _add_meters(
     return made
 
 
-def _spread_numbers(rng: np.random.Generator, count: int, lowest: int, span: int) -> Ints:
-    """``count`` different numbers from ``lowest`` on, in no order."""
-    stride = max(1, span // count)
-    return rng.permutation(lowest + np.arange(count) * stride + rng.integers(0, stride, count))
-
-
-def account_texts(entry: District, rng: np.random.Generator, count: int) -> list[str]:
-    """Account numbers in the district's style; zeros lead where its layout shows or restores them."""
-    width = None
-    if isinstance(entry.layout, FixedWidth) and isinstance(entry.columns.account, AtCharacters):
-        width = min(10, entry.columns.account.width)
-    elif isinstance(entry.layout, Workbook):
-        width = entry.layout.account_width
-    elif _is_register(entry):
-        width = 8
-    if width is not None:
-        span = max(3 * 10 ** max(width - 2, 1), 2 * count)
-        return [f"{number:0{width}d}" for number in _spread_numbers(rng, count, 100, span)]
-    numbers = _spread_numbers(rng, count, 100_000, max(800_000, count))
-    if isinstance(entry.layout, Workbook):
-        return [str(number) for number in numbers]
-    return [f"{number}-{tail:02d}" for number, tail in zip(numbers, rng.integers(0, 5, count), strict=True)]
-
-
 def _meter_texts(entry: District, rng: np.random.Generator, count: int) -> list[str]:
     """Serial numbers in the district's style; empty where its layout has none."""
     reference = entry.columns.meter
     if reference is None:
         return [""] * count
     digits = min(7, reference.width - 1) if isinstance(reference, AtCharacters) else 7
-    numbers = _spread_numbers(rng, count, 10**digits // 5, max(10**digits // 2, count))
+    numbers = spread_numbers(rng, count, 10**digits // 5, max(10**digits // 2, count))
     letter = "" if not _is_register(entry) and not isinstance(entry.layout, FixedWidth) else entry.district[0].upper()
     return [f"{letter}{number}" for number in numbers]
 
@@ -407,6 +418,29 @@ def _windows(rng: np.random.Generator, meters: pd.DataFrame, services: pd.DataFr
     opens[rows], factor[rows] = 0, rng.choice([0.4, 0.6, 1.5, 1.9], len(rows))
     closes[rows] = services["next_occupant_since"].to_numpy()[owner[rows]]
     meters["window_start"], meters["window_end"], meters["window_factor"] = opens, closes, factor
+
+
+def per_ccf(entry: District) -> float:
+    """Volumes of the district's unit in one CCF."""
+    return SIZE_8NL["ccf"] / SIZE_8NL[entry.volume.unit]
+
+
+def _large_meters(entry: District, meters: pd.DataFrame, services: pd.DataFrame) -> None:
+    """Which meters are compound, and which count by tens or hundreds: those that serve more than a household."""
+    count, columns = len(meters), entry.columns
+    winter, owner = meters["winter_ccf"].to_numpy(), meters["owner"].to_numpy()
+    is_large: Flags = (owner >= 0) & (services["class"].to_numpy()[owner] != SINGLE)
+    turn = meters["id"].to_numpy()
+    compound = np.zeros(count, dtype=bool)
+    if (columns.register_id is not None or columns.registers > 1) and entry.month_columns is None:
+        compound = is_large & (winter >= _LEAST_COMPOUND_CCF) & (meters["role"] == "main").to_numpy()
+        compound &= (meters["scenario"] == "").to_numpy() & (turn % 2 == 0)
+    meters["low_percent"] = np.where(compound, 10 + turn % 31, 0)
+    multiplier = np.ones(count, dtype=np.int64)
+    if columns.multiplier is not None:
+        multiplied = is_large & ~compound & (winter >= _LEAST_MULTIPLIED_CCF)
+        multiplier[multiplied] = np.where(winter[multiplied] * per_ccf(entry) >= 10_000, 100, 10)
+    meters["multiplier"] = multiplier
 
 
 def nobody_moves() -> pd.DataFrame:
@@ -441,8 +475,10 @@ def populate(
     made.link(nobody, ids, "domestic", since, far)
 
     meters = pd.concat(made.blocks, ignore_index=True)
-    accounts = np.array(account_texts(entry, rng, int(meters["key"].max()) + 1), dtype=object)
-    meters["account"] = accounts[meters["key"].to_numpy()]
+    accounts, key = accounts_of(entry, rng, int(meters["key"].max()) + 1), meters["key"].to_numpy()
+    meters["account"] = np.array(accounts.known, dtype=object)[key]
+    meters["own_account"] = np.array(accounts.own, dtype=object)[key]
+    meters["is_in_sheet"] = accounts.is_in_sheet[key]
     meters["meter_id"] = _meter_texts(entry, rng, len(meters))
     owner = meters["owner"].to_numpy()
     for column, for_nobody in (("scenario", ""), ("scenario_year", 0)):
@@ -455,8 +491,9 @@ def populate(
     meters["register_share"] = rng.random(len(meters)) * 0.9
     reasons = np.array(_NON_SEWER_REASONS, dtype=object)[rng.choice(3, len(meters), p=[0.6, 0.25, 0.15])]
     meters["non_sewer_reason"] = np.where(meters["role"] == NON_SEWER, reasons, "")
-    meters["is_plain"] = (meters["role"] == "main") & (meters["scenario"] == "")
-    meters = meters.sort_values(["account", "id"], kind="stable", ignore_index=True)
+    _large_meters(entry, meters, services)
+    meters["is_plain"] = (meters["role"] == "main") & (meters["scenario"] == "") & (meters["low_percent"] == 0)
+    meters = meters.sort_values(["own_account", "id"], kind="stable", ignore_index=True)
 
     links = pd.concat([block for block in made.links if len(block)], ignore_index=True)
     row_of_id = np.empty(len(meters), dtype=np.int64)

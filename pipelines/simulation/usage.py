@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from pipelines.simulation.lines import FAR, Flags, Floats, Ints, day
-from pipelines.simulation.population import SINGLE, Population
-from rate_tables.volume_units import SIZE_8NL
+from pipelines.simulation.population import SINGLE, Population, per_ccf
+from pipelines.simulation.refusal import cannot, shown_as
 from validations.district import District, RegisterReadings
 
 _MONTH_DAYS = 30.4375
@@ -37,7 +37,7 @@ def delivered_decimals(entry: District) -> int:
 
 def delivered_per_ccf(entry: District) -> float:
     """Delivered whole numbers in one CCF."""
-    return float(SIZE_8NL["ccf"] / SIZE_8NL[entry.volume.unit] * 10 ** delivered_decimals(entry))
+    return per_ccf(entry) * 10 ** delivered_decimals(entry)
 
 
 class Round(NamedTuple):
@@ -52,12 +52,20 @@ _MONTHLY = [*(Round(1, 0, d) for d in range(1, 16)), Round(1, 0, 24)]
 _TWO_MONTHLY = [*(Round(2, 1, d) for d in range(3, 16, 2)), *(Round(2, 0, d) for d in range(24, 31))]
 _QUARTERLY = [*(Round(3, 2, d) for d in range(3, 16, 2)), *(Round(3, 1, d) for d in range(24, 31))]
 _CALENDAR_MONTHS = [Round(1, 0, 1)]
+_MAY = 5
 
 
 def rounds_of(entry: District) -> list[Round]:
     """The reading rounds of a district. Nearly all of them come by in the second half of April or the first of May."""
     if entry.month_columns is not None:
         return _CALENDAR_MONTHS
+    if entry.bill_month is not None:
+        months = entry.bill_month.months
+        if 12 % months:
+            raise cannot(
+                shown_as(entry), "bill_month.months", f"{months} cannot be simulated; allowed: 1, 2, 3, 4, 6 or 12."
+            )
+        return [Round(months, _MAY % months, 1)]
     return {
         "monthly": _MONTHLY,
         "two_monthly": _TWO_MONTHLY,
@@ -81,7 +89,7 @@ def read_days(round_: Round, billing_year: int) -> list[int]:
         last = day(year + month_of_year // 12, month_of_year % 12 + 1, 1) - 1
         read = min(day(year, month_of_year, 1) + round_.day_of_month - 1, last)
         weekday = (read + 3) % 7
-        if round_ not in _CALENDAR_MONTHS and weekday >= 5:
+        if round_.day_of_month > 1 and weekday >= 5:
             read += 7 - weekday
         days.append(read)
     by, before = last_read_by(billing_year), last_read_by(billing_year - 1)
@@ -126,11 +134,14 @@ def first_registers(population: Population, billing_years: list[int]) -> Ints:
     shown: Ints = (meters["register_share"].to_numpy() * size).astype(np.int64)
     begin = last_read_by(billing_years[0] - 2)
     shown[meters["start"].to_numpy() > begin] = 0
+    shown *= meters["multiplier"].to_numpy()
     rows = np.flatnonzero(meters["scenario"] == "rollover")
     months = (meters["scenario_year"].to_numpy()[rows] - (billing_years[0] - 2)) * 12 - 6
     # Averaged over a year, the part of the summer's height is 1/pi: the season is the upper half of a cosine.
     use = meters["winter_ccf"].to_numpy()[rows] + meters["summer_ccf"].to_numpy()[rows] / np.pi
-    shown[rows] = (size - months * use * delivered_per_ccf(population.entry)).astype(np.int64) % size
+    step = meters["multiplier"].to_numpy()[rows]
+    steps = (size - months * use * delivered_per_ccf(population.entry) / step).astype(np.int64)
+    shown[rows] = steps % size * step
     return shown
 
 
@@ -144,8 +155,9 @@ def _true_volumes(population: Population, meter: Ints, start: Ints, end: Ints, r
     month *= 1 + (meters["window_factor"].to_numpy()[meter] - 1) * inside
     month *= np.exp(0.12 * rng.standard_normal(len(meter)))
     month *= np.exp(0.06 * rng.standard_normal(len(meters)))[meter]
-    volume: Ints = np.rint(month * ((end - start) / _MONTH_DAYS * delivered_per_ccf(entry))).astype(np.int64)
-    return np.minimum(volume, _most_in_a_period(entry))
+    step = meters["multiplier"].to_numpy()[meter]
+    volume: Ints = np.rint(month * ((end - start) / _MONTH_DAYS * delivered_per_ccf(entry)) / step).astype(np.int64)
+    return np.minimum(volume, _most_in_a_period(entry)) * step
 
 
 def _most_in_a_period(entry: District) -> int:
@@ -172,37 +184,50 @@ def _spring_leaks(
     rows = np.sort(rows[np.unique(meter[rows], return_index=True)[1]])
     without = volume[rows].copy()
     leaked = np.rint(without * rng.uniform(4, 8, len(rows))).astype(np.int64)
-    volume[rows] = np.minimum(leaked, _most_in_a_period(population.entry))
+    step = meters["multiplier"].to_numpy()[meter[rows]]
+    volume[rows] = np.minimum(leaked // step, _most_in_a_period(population.entry)) * step
     return rows, without
 
 
 def _estimates(
     population: Population, billing_year: int, meter: Ints, end: Ints, true: Ints, rng: np.random.Generator
 ) -> tuple[Flags, Ints]:
-    """Which closing reads are estimated, and by how much the register is then taken too high, in whole numbers."""
+    """Which closing reads are estimated, and by how much the register is then taken too high, in whole numbers.
+
+    Where a district bills apart from what its registers count, those who play it are estimated for most of a year, always
+    at the same figure and far too high; the read that ends it makes the billed volume negative (AWWA M36's pattern).
+    """
     meters, entry = population.meters, population.entry
     count = len(meter)
     if entry.columns.read_type is None or "estimated" not in entry.read_types.values():
         return np.zeros(count, dtype=bool), np.zeros(count, dtype=np.int64)
+    # Too high an estimate ends in a credit or a register that goes back, which not every district can write.
+    credits = entry.volume.negative == "credit" and not isinstance(entry.measure, RegisterReadings)
+    for_long = credits and entry.columns.registered_volume is not None
     first = first_of_each(meter)
     begins = np.flatnonzero(first)
     sizes = np.diff(np.append(begins, count))
     place, size = np.arange(count) - begins.repeat(sizes), sizes.repeat(sizes)
     playing = ((meters["scenario"] == "estimated_reads") & (meters["scenario_year"] == billing_year)).to_numpy()[meter]
     chance = (rng.random(count) < _ESTIMATED_SHARE) & meters["is_plain"].to_numpy()[meter]
-    estimated = np.where(playing, (place >= size // 2 - 1) & (place <= size // 2), chance)
+    run = (place <= size - 3) if for_long else (place >= size // 2 - 1) & (place <= size // 2)
+    estimated = np.where(playing, run, chance)
     # The last read of a delivery and the last of a meter are always real ones, so every estimate is corrected.
     last = np.append(first[1:], True)
     estimated &= ~last & (end != meters["end"].to_numpy()[meter])
-    # Too high an estimate ends in a credit or a register that goes back, which not every district can write.
-    credits = entry.volume.negative == "credit" and not isinstance(entry.measure, RegisterReadings)
     factor = rng.uniform(0.6, 1.5, count) if credits else rng.uniform(0.5, 1.0, count)
     if credits:
         factor = np.where(playing, rng.uniform(1.5, 3.0, count), factor)
-    error = np.where(estimated, np.rint(true * (factor - 1)).astype(np.int64), 0)
-    running = np.cumsum(error)
-    at_last_actual = np.maximum.accumulate(np.where(estimated, 0, np.arange(count)))
-    return estimated, np.where(estimated, running - running[at_last_actual], 0)
+    step = meters["multiplier"].to_numpy()[meter]
+    assumed = true * factor
+    if for_long and playing.any():
+        highest = np.zeros(len(meters))
+        np.maximum.at(highest, meter[playing & estimated], assumed[playing & estimated])
+        assumed = np.where(playing, highest[meter], assumed)
+    error = np.where(estimated, np.rint((assumed - true) / step).astype(np.int64) * step, 0)
+    running = np.concatenate([[0], np.cumsum(error)])
+    at_last_actual = np.maximum.accumulate(np.where(estimated, -1, np.arange(count)))
+    return estimated, np.where(estimated, running[1:] - running[at_last_actual + 1], 0)
 
 
 def periods_of(population: Population, billing_year: int, registers: Ints, rng: np.random.Generator) -> Periods:

@@ -380,3 +380,18 @@ def test_previous_and_current_reading_in_one_row_are_the_use_between_them(con: A
     }  # fmt: skip
     assert taken.reasons == {4: "reading_backward", 5: "volume_out_of_range", 6: "volume_missing"}
     assert [r["delivered_quantity_thousandths"] for r in taken.consumption] == [112_500, 10_000]
+
+
+def test_control_totals_may_be_padded_and_count_rows_where_a_row_holds_two_registers(con: Any, tmp_path: Path) -> None:
+    places = {"account": 2, "period_start": 3, "period_end": 4}
+    entry = entry_of(
+        {**USAGE, "columns": {name: {"position": place} for name, place in places.items()}
+         | {"volume": [{"position": 5}, {"position": 6}]}},
+        layout={"delimiter": "|", "header_row": 0, "record_prefix": "D|"},
+        trailer={"prefix": "T|", "count": {"position": 2}, "total": {"position": 3}},
+    )  # fmt: skip
+    content = f"D|A1|2017-11-01|2017-12-01|5.25|{'0' * 20}7\nT|00001|{'0' * 20}12.25\n"
+    door = through_the_door(con, tmp_path, entry, history=content)
+    (fact,) = rows_of(con, door["delivery_totals"])
+    assert (fact["control_records"], fact["control_quantity_thousandths"]) == (2, 12_250)
+    assert (fact["records"], fact["delivered_quantity_thousandths"]) == (2, 12_250)
