@@ -25,6 +25,11 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+district = typer.Typer(
+    no_args_is_help=True, help="Write a district's entry: draft one, and see what it makes of a file."
+)
+app.add_typer(district, name="district")
+
 YearArgument = Annotated[int, typer.Argument(metavar="YEAR", help="Billing year, for example 2019 for FY2019-20.")]
 WorkspaceOption = Annotated[
     Path | None, typer.Option("--workspace", "-w", metavar="DIR", help="The workspace folder.", show_default=False)
@@ -109,7 +114,7 @@ def simulate(
         int | None, typer.Option(min=25, help="Sewer services, about.", show_default="from simulation.yaml")
     ] = None,
     districts: Annotated[
-        int | None, typer.Option(min=1, max=200, help="Districts of a new workspace.", show_default="4")
+        int | None, typer.Option(min=1, max=200, help="Districts of a new workspace.", show_default="8")
     ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="The same seed gives the same files.", show_default="from simulation.yaml")
@@ -139,6 +144,120 @@ def simulate(
         f"{', '.join(map(str, made.billing_years))}: {made.delivered_files} files with {made.delivered_rows:,} rows "
         f"(seed {made.seed})"
     )
+
+
+@district.command("check")
+def district_check(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A file, a zip or a folder with a sample.")],
+    district_id: Annotated[
+        str | None,
+        typer.Option("--district", "-d", metavar="ID", help="A district of the registry.", show_default=False),
+    ] = None,
+    entry_file: Annotated[
+        Path | None,
+        typer.Option("--entry", "-e", metavar="FILE", help="An entry that is not there yet.", show_default=False),
+    ] = None,
+    year: Annotated[
+        int | None, typer.Option(metavar="YEAR", help="Billing year of the sample.", show_default="the latest one")
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(metavar="PERCENT", min=0, max=100, help="So many records in a hundred may be refused.")
+    ] = 1.0,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Read the sample at PATH against a district's entry, as a run would, and show what came of it. Keeps nothing.
+
+    Exit codes: 0 the entry fits the sample; 1 something speaks against running it: a file that cannot be read, more records
+    refused than tolerated, other totals than the file states, volumes or periods that do not fit unit or cycle; 2 the call or
+    the entry is wrong.
+    """
+    from pipelines.district_entry.check import check
+    from rate_tables.config_file import ConfigError, load_config
+    from validations.district import District
+    from validations.workspace import Workspace
+
+    _print_what_can_be_printed()
+    chosen = Workspace.chosen(workspace)
+    chosen_year = chosen.year(year or chosen.file.billing_years[-1])
+    if (district_id is None) == (entry_file is None):
+        raise ConfigError(
+            "Name either --district ID, for one of the registry, or --entry FILE, for one that is not there yet."
+        )
+    if entry_file is not None:
+        entry = load_config(District, entry_file)
+    else:
+        if district_id not in chosen.districts:
+            raise ConfigError(
+                f"--district {district_id!r} is not in the registry; there are: {', '.join(chosen.districts)}."
+            )
+        entry = chosen.district(district_id, chosen_year.billing_year)
+    checked = check(chosen, chosen_year, entry, path, tolerance)
+    typer.echo(checked.title)
+    for part in checked.parts:
+        if isinstance(part, list):
+            typer.echo("\n" + "\n".join(part))
+        else:
+            _print_table(part)
+    for title, sentences in (("To know", checked.to_know), ("What speaks against running it", checked.against)):
+        if sentences:
+            typer.echo(f"\n{title}")
+            for sentence in sentences:
+                typer.echo(f"  - {sentence}")
+    if checked.against:
+        typer.echo("\nThe entry does not fit the sample.")
+        raise typer.Exit(1)
+    typer.echo("\nThe entry fits the sample.")
+
+
+@district.command("guess")
+def district_guess(
+    path: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A file of a district: text, a workbook, or a zip of these.")
+    ],
+    district_id: Annotated[
+        str | None,
+        typer.Option("--district", "-d", metavar="ID", help="Its id: alder_creek.", show_default="from the name"),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The district's name.", show_default="from the id")] = None,
+    write_to: Annotated[str | None, typer.Option(help="Whom to write to about a delivery.", show_default=False)] = None,
+    write: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the draft to DIR/ID.yaml.", show_default="print it")
+    ] = None,
+) -> None:
+    """Draft a district's entry from FILE, with the evidence for each guess.
+
+    A person goes through the comments: confirm is a guess with its evidence, answer is a question that the file leaves open.
+    As long as one is open, the entry is refused. Only the first 5 MB and 20,000 rows are looked at.
+
+    Exit codes: 0 drafted; 1 the file cannot be described by an entry; 2 the call is wrong.
+    """
+    from pipelines.district_entry.guess import guess
+    from pipelines.district_entry.unknown_file import CannotGuess
+    from rate_tables.config_file import ConfigError
+
+    _print_what_can_be_printed()
+    if not path.is_file():
+        raise ConfigError(f"{str(path)!r}: there is no such file; name a file of the district.")
+    try:
+        draft = guess(path, district_id, name, write_to)
+    except CannotGuess as error:
+        _refuse(f"No entry can be drafted: {error}.")
+    except OSError as error:
+        raise ConfigError(f"{str(path)!r}: cannot be read ({error.strerror}).") from None
+    if write is None:
+        typer.echo(draft.text, nl=False)
+        shown = "an entry"
+    else:
+        if not draft.district:
+            raise ConfigError("The file's name gives no id for the district; name it with --district ID.")
+        target = write / f"{draft.district}.yaml"
+        if target.exists():
+            raise ConfigError(f"{target}: there is an entry of that name already; it is not overwritten.")
+        write.mkdir(parents=True, exist_ok=True)
+        target.write_text(draft.text, encoding="utf-8")
+        shown = str(target)
+    left = f"To be answered first: {', '.join(draft.unanswered)}." if draft.unanswered else "Nothing is left open."
+    typer.echo(f"Drafted {shown}. {left} Then: annual-billing district check FILE --entry ENTRY", err=True)
 
 
 @app.command()
@@ -182,6 +301,12 @@ def _print_summary(summary) -> None:  # type: ignore[no-untyped-def]
     typer.echo("\nWhere it is")
     for what, where in summary.outputs:
         typer.echo(f"  {what}: {where}")
+
+
+def _print_what_can_be_printed() -> None:
+    """A terminal that lacks a character of a district's file shows its number."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def _refuse(sentence: str) -> None:
