@@ -48,9 +48,11 @@ def decimal_text(value: ir.IntegerValue, suffix: str) -> ir.StringValue:
 
 
 def detail_records(billing_basis: ir.Table, bills: ir.Table, sewer_services: ir.Table) -> ir.Table:
-    """One row per sewer service with an average, in the file's columns; amounts are of one billing period."""
+    """One row per sewer service with an average, in the file's columns; amounts are of the year's first billing period."""
     premise = sewer_services.select("service_id", "premise_id")
-    facts = bills.select("service_id", "billing_agency", "billing_frequency", "amount_cents", "status")
+    earlier = ibis.row_number().over(ibis.window(group_by=bills.service_id, order_by=bills.period_start))
+    first = bills.mutate(earlier=earlier).filter(ibis._.earlier == 0)
+    facts = first.select("service_id", "billing_agency", "billing_frequency", "amount_cents", "status")
     rows = billing_basis.filter(billing_basis.winter_average_thousandths.notnull())
     rows = rows.inner_join(premise, "service_id").inner_join(facts, "service_id")
     return rows.mutate(

@@ -1,7 +1,7 @@
 """The billing basis: the new winter average of every sewer service, what it was before, and how it came about.
 
-Belongs here: the ladder from a computed average to what stands in for it, in the order that the schedule states.
-Does not belong here: the average itself (``rate_tables.averaging``), dollars (``bills``).
+Belongs here: what the ladder of fallbacks needs to know of each service: its prior average, whether its district is awaited.
+Does not belong here: the average itself (``winter_averages``), the ladder (``rate_tables.fallbacks``), dollars (``bills``).
 
 Every service of the extract is here. Not received is not no history: a service whose district has not delivered keeps its
 prior average, marked provisional; a default is for a service that has no history of its own.
@@ -14,10 +14,9 @@ import ibis.expr.types as ir
 
 from assets.cis_extract import links_of_winter
 from assets.stage import stage
-from rate_tables.averaging import counted_periods, winter_averages
-from rate_tables.exact import whole
+from rate_tables.averaging_rule import AveragingRule
+from rate_tables.fallbacks import class_key, effective_of, with_fallbacks
 from rate_tables.looked_up import looked_up
-from rate_tables.schedule import AveragingRule
 from validations.tables import BILLING_BASIS
 from validations.workspace import Year
 
@@ -43,9 +42,8 @@ def _with_awaited(services: ir.Table, meter_links: ir.Table, delivery_totals: ir
 
 @stage(BILLING_BASIS, "billing_basis", by_slice=True, follows=("rate_schedule",))
 def billing_basis(
-    consumption: ir.Table,
-    service_consumption: ir.Table,
-    adjusted_consumption: ir.Table,
+    winter_averages: ir.Table,
+    class_averages: ir.Table,
     sewer_services: ir.Table,
     meter_links: ir.Table,
     current_averages: ir.Table,
@@ -55,84 +53,18 @@ def billing_basis(
 ) -> ir.Table:
     """The winter average of each service under the schedule's averaging rule, and how it came about.
 
-    computed or adjusted: from enough days of its own winter. carried_forward: its district has not delivered. prior_year,
-    default: not enough history, in the order the schedule states. held: a person has to decide. excluded: not averaged, with
-    the reason in ``derivation_note``.
+    computed or adjusted: from enough of its own winter. carried_forward: its district has not delivered. previous_occupant,
+    prior_year, class_average, default: not enough history, in the order the schedule states. fixed: by EDU. held: a person has
+    to decide. excluded: not averaged, with the reason in ``derivation_note``.
     """
-    rule, rounding = year.averaging.schedule.averaging, year.averaging.schedule.rounding
-    window = (year.window_start, year.window_end)
-    counted = counted_periods(consumption, service_consumption, adjusted_consumption, sewer_services, rule, window)
-    averages = winter_averages(counted, rule, rounding, window)
-
+    rule = year.averaging.schedule.averaging
     services = _with_awaited(_with_prior(sewer_services, current_averages, rule), meter_links, delivery_totals, year)
-    s = looked_up(services, averages, "service_id", *(c for c in averages.columns if c != "service_id"))
-    minimum = rule.minimum_days.value
-    days = s.days_covered.fill_null(0)
-
-    excluded_sources = [v for v, what in rule.other_volume_sources.value.items() if what == "exclude"]
-    is_closed = ~s.status.isin(list(rule.statuses.value)) | (s.service_end <= ibis.literal(year.effective)).fill_null(
-        False
-    )
-    is_excluded = s.volume_source.isin(excluded_sources)
-    is_measured = s.volume_source == "district"
-    defaults = {name: whole(value, 3) for name, value in rule.no_history_default.value.items()}
-    has_default = s.customer_class.isin(list(defaults))
-    has_prior = s.prior_average_thousandths.notnull()
-
-    fallbacks = {
-        "prior_year": (s.prior_is_own, "prior_year"),
-        "default": (has_default, "default"),
-        "hold": (ibis.literal(True), "held"),
-    }
-    derivation = ibis.cases(
-        (is_closed | is_excluded, "excluded"),
-        (~is_measured & has_prior, "prior_year"),
-        (is_measured & s.is_awaited & has_prior, "carried_forward"),
-        (is_measured & s.is_awaited, "held"),
-        (is_measured & (days >= minimum) & (s.periods_adjusted > 0), "adjusted"),
-        (is_measured & (days >= minimum), "computed"),
-        *(fallbacks[step] for step in rule.without_enough_history.value),
-        else_="held",
-    )
-    s = s.mutate(
-        derivation=derivation, days=days, is_closed=is_closed, is_excluded=is_excluded, is_measured=is_measured
-    )
-    default = ibis.cases(
-        *((s.customer_class == name, value) for name, value in defaults.items()), else_=ibis.null("int64")
-    )
-    average = ibis.cases(
-        (s.derivation.isin(["computed", "adjusted"]), s.average_thousandths),
-        (s.derivation.isin(["carried_forward", "prior_year"]), s.prior_average_thousandths),
-        (s.derivation == "default", default),
-        else_=ibis.null("int64"),
-    )
-    few_days = f"less than {minimum} days of the present occupant's winter are known"
-    note = ibis.cases(
-        (s.is_closed, "the service is closed or ends by the effective date"),
-        (s.is_excluded, ibis.literal("volume source ") + s.volume_source + " is billed by agreement, not by winter average"),
-        (~s.is_measured & (s.derivation == "prior_year"),
-         ibis.literal("volume source ") + s.volume_source + ": no district history, the average in force stays"),
-        (~s.is_measured & (s.derivation == "held"),
-         ibis.literal("volume source ") + s.volume_source + " and no average in force: a person has to set one"),
-        (s.derivation == "carried_forward", "its district has not delivered; the average in force stays until it does"),
-        (s.is_awaited & (s.derivation == "held"), "its district has not delivered and there is no average in force"),
-        (s.derivation == "prior_year", few_days + "; the occupant's own average in force stays"),
-        (s.derivation == "default", few_days + "; the default of its class"),
-        (s.derivation == "held", few_days + " and its class has no default: a person has to set one"),
-        (s.derivation == "adjusted", "from its own winter, with consumption adjustments"),
-        else_="from its own winter",
-    )  # fmt: skip
-    return s.mutate(
-        winter_average_thousandths=average,
+    services = services.mutate(class_key=class_key(services, rule))
+    services = looked_up(services, class_averages, "class_key", "class_average_thousandths")
+    own = winter_averages.drop("slice_id")
+    s = looked_up(services, own, "service_id", *(c for c in own.columns if c != "service_id"))
+    return with_fallbacks(s, rule, year.effective).mutate(
         volume_unit=ibis.literal(rule.unit.value),
-        derivation_note=note,
-        is_provisional=s.is_awaited & s.is_measured & ~s.is_closed & ~s.is_excluded,
-        window_start=ibis.literal(year.window_start),
-        window_end=ibis.literal(year.window_end),
-        days_covered=s.days,
-        periods_counted=s.periods_counted.fill_null(0),
-        periods_estimated=s.periods_estimated.fill_null(0),
-        periods_adjusted=s.periods_adjusted.fill_null(0),
-        effective_date=ibis.literal(year.effective),
+        effective_date=effective_of(s, rule, year.effective),
         rule_file=ibis.literal(year.averaging.file),
     )

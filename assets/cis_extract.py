@@ -1,4 +1,4 @@
-"""The CIS extract: sewer services, meter links, known non-sewer accounts and the averages billed now.
+"""The CIS extract: sewer services, meter links, known non-sewer accounts, the averages billed now, measured strengths.
 
 Belongs here: taking the extract in, assigning services to slices, what changed since last year's extract.
 Does not belong here: consumption, matching (``service_consumption``).
@@ -7,6 +7,7 @@ A front door like the districts': it takes files in. The extract of the year bef
 ``extract_changes``.
 """
 
+import datetime as dt
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -41,23 +42,29 @@ from validations.tables import (
     REJECTED_ROWS,
     SEVERAL_DISTRICTS,
     SEWER_SERVICES,
+    STRENGTHS,
 )
 from validations.workspace import Workspace, Year
 
+NEVER = dt.date(9999, 12, 31)
+
 _SHEETS: dict[Contract, tuple[str, ...]] = {
-    SEWER_SERVICES: ("slice_id",),
+    SEWER_SERVICES: ("bears_account_charges", "slice_id"),
     METER_LINKS: ("share_from_millionths", "slice_id"),
     NON_SEWER_ACCOUNTS: (),
     CURRENT_AVERAGES: (),
+    STRENGTHS: (),
 }
 """Sheets of the extract, and the columns of their tables that are made here."""
+_OPTIONAL = (STRENGTHS,)
+"""Sheets that a utility without such customers does not export."""
 
 
 def links_of_winter(meter_links: ir.Table, year: Year) -> ir.Table:
-    """Links that hold on some day of the winter window."""
+    """Links that hold on some day whose use can count in the year's averages."""
+    first_day, day_after = (ibis.literal(day) for day in year.use_dates)
     return meter_links.filter(
-        (meter_links.link_start < ibis.literal(year.window_end))
-        & (meter_links.link_end.isnull() | (meter_links.link_end > ibis.literal(year.window_start)))
+        (meter_links.link_start < day_after) & (meter_links.link_end.isnull() | (meter_links.link_end > first_day))
     )
 
 
@@ -75,6 +82,19 @@ def with_slices(services: ir.Table, meter_links: ir.Table, year: Year) -> ir.Tab
             (found["count"].isnull(), NO_DISTRICT), (found["count"] > 1, SEVERAL_DISTRICTS), else_=found.one
         ),
     )
+
+
+def with_account_charges(services: ir.Table, year: Year) -> ir.Table:
+    """Services with ``bears_account_charges``: true for one service of each account.
+
+    It is the first by id of those that are billed; a closed one, or one billed by agreement, only where there is no other.
+    """
+    ends = services.service_end.fill_null(ibis.literal(NEVER)) <= ibis.literal(year.effective)
+    is_unbilled = (services.status == "closed") | ends | (services.volume_source == "wholesale")
+    place = ibis.row_number().over(
+        ibis.window(group_by=services.account_id, order_by=[is_unbilled, services.service_id])
+    )
+    return services.mutate(bears_account_charges=place == 0)
 
 
 def with_shares_in_line(meter_links: ir.Table) -> ir.Table:
@@ -162,6 +182,9 @@ class Extract:
         for contract, made_later in _SHEETS.items():
             shown = f"cis_extract/{self._year.billing_year}/{contract.name}.csv"
             if not self.path(contract).exists():
+                if contract in _OPTIONAL:
+                    sheets[contract.name] = OfficeSheet(contract.empty(), REJECTED_ROWS.empty())
+                    continue
                 raise ConfigError(f"{shown}: the file does not exist; export it from the CIS and run again.")
             try:
                 sheets[contract.name] = read_office_sheet(
@@ -174,7 +197,8 @@ class Extract:
 
     @property
     def sewer_services(self) -> ir.Table:
-        return with_slices(self._sheets["sewer_services"].rows, self._sheets["meter_links"].rows, self._year)
+        services = with_account_charges(self._sheets["sewer_services"].rows, self._year)
+        return with_slices(services, self._sheets["meter_links"].rows, self._year)
 
     @property
     def meter_links(self) -> ir.Table:
@@ -191,6 +215,10 @@ class Extract:
         return self._sheets["current_averages"].rows
 
     @property
+    def strengths(self) -> ir.Table:
+        return self._sheets["strengths"].rows
+
+    @property
     def rejected_rows(self) -> ir.Table:
         return ibis.union(*(sheet.rejected for sheet in self._sheets.values()))
 
@@ -200,6 +228,7 @@ _OUTPUTS: dict[str, tuple[Contract, str]] = {
     "meter_links": (METER_LINKS, "Which meter serves which service, when, for what and to which share"),
     "non_sewer_accounts": (NON_SEWER_ACCOUNTS, "District accounts that are known to have no sewer"),
     "current_averages": (CURRENT_AVERAGES, "What the CIS bills from now: the prior average of this update"),
+    "strengths": (STRENGTHS, "Measured strengths of waste, for charges per pound"),
     "extract_changes": (EXTRACT_CHANGES, "What changed since last year's extract, for a person to look through"),
     "cis_rejected_rows": (REJECTED_ROWS, "Rows of the extract that cannot be used, and why"),
 }

@@ -9,6 +9,7 @@ killed in between leaves either the old slice or the new one, never a mixture.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import uuid
 from collections.abc import Iterable
@@ -90,6 +91,11 @@ class Stored:
     def read(self, slice_id: str | None = None) -> ir.Table:
         """One slice, or all of them as one table."""
         return self.store.read(self.contract, self.year, [slice_id] if slice_id else self.slices)
+
+    def content_version(self) -> str:
+        """Hash of the rows, in order of the key: for a small table."""
+        rows = self.store.con.to_pyarrow(self.read().order_by(self.contract.key)).to_pylist()
+        return hashlib.sha256(repr(rows).encode()).hexdigest()
 
     def version(self, slice_id: str | None = None) -> str:
         """What the slice (or all of them) was made from."""

@@ -277,6 +277,130 @@ def ui(
     os.execv(program, [program, "-m", "pipelines.definitions", "-h", "127.0.0.1", "-p", str(port)])  # noqa: S606
 
 
+rates = typer.Typer(
+    help="The rate tables: whether they hold, what they say, what changes.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(rates, name="rates")
+
+
+@rates.command("check")
+def check_rates(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="A utility's folder, or a folder of them.", show_default="all that ship"),
+    ] = None,
+) -> None:
+    """Load every schedule in DIR and run its worked examples through the code that bills."""
+    from pipelines.rates import check
+    from rate_tables.schedule import SHIPPED
+
+    checked = check(folder or SHIPPED)
+    _print_table(checked.table)
+    for sentence in [*checked.mistakes, *checked.differences]:
+        typer.echo(sentence, err=True)
+    if checked.mistakes:
+        raise typer.Exit(2)
+    if checked.differences:
+        raise typer.Exit(1)
+
+
+@rates.command("show")
+def show_rates(
+    utility: Annotated[str, typer.Argument(metavar="UTILITY", help="A utility that ships, or a folder of one.")],
+    date: Annotated[str, typer.Argument(metavar="DATE", help="A day, for example 2019-07-01.")],
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Show the schedule that holds for UTILITY on DATE, to be read against the resolution."""
+    from pipelines.rates import find_in_force, show
+
+    for table in show(find_in_force(utility, date, workspace / "rate_tables" if workspace else None)):
+        _print_table(table)
+
+
+@rates.command("diff")
+def diff_rates(
+    before: Annotated[str, typer.Argument(metavar="A", help="A schedule's file, or utility/date of one that ships.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="The one to compare with it.")],
+) -> None:
+    """Every rate of A and B with old, new and percent, and every setting that differs."""
+    from pipelines.rates import WARN_BEYOND_PERCENT, diff, find_schedule
+
+    table, warnings = diff(find_schedule(before), find_schedule(after))
+    _print_table(table)
+    typer.echo("\nWorth a second look" if warnings else f"\nNo rate moves by more than {WARN_BEYOND_PERCENT} %.")
+    for warning in warnings:
+        typer.echo(f"  - {warning}")
+
+
+@rates.command("rerate")
+def rerate_bills(
+    year: YearArgument,
+    sheet: Annotated[
+        Path, typer.Argument(metavar="SHEET", help="CSV: service_id, bill_start, bill_end, actual_volume, volume_unit.")
+    ],
+    to: Annotated[Path, typer.Option(metavar="LINES", help="CSV to write: the lines of these bills.")],
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Rate bills of the past with what was really used, as the averages of YEAR say they are applied."""
+    from pipelines.rerate import rerate
+    from pipelines.summary import NotRun
+    from validations.workspace import Workspace
+
+    try:
+        table, not_rated = rerate(Workspace.chosen(workspace), year, sheet, to)
+    except NotRun as error:
+        _refuse(str(error))
+    _print_table(table)
+    for sentence in not_rated:
+        typer.echo(sentence, err=True)
+    if not_rated:
+        raise typer.Exit(1)
+
+
+@rates.command("lock")
+def lock_rates(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A utility's folder.")],
+) -> None:
+    """Lock the adopted schedules in DIR: they have been used for bills and do not change any more."""
+    from rate_tables.schedule import lock_schedules
+
+    added = lock_schedules(folder.resolve())
+    typer.echo(f"locked: {', '.join(added)}" if added else "nothing to lock that is not locked already")
+
+
+@rates.command("schema")
+def schema_of_rates() -> None:
+    """Write the JSON Schemas that editors check schedules and examples with."""
+    from pipelines.rates import json_schemas
+
+    for path, text in json_schemas():
+        path.write_text(text, encoding="utf-8")
+        typer.echo(f"{path.name}: {len(text):,} characters")
+
+
+@app.command("what-if")
+def what_if(
+    year: YearArgument,
+    schedule: Annotated[str, typer.Argument(metavar="SCHEDULE", help="The proposed schedule's file.")],
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Try a proposed schedule on the averages of YEAR: revenue, changes in bills. Nothing of it is kept or can be released."""
+    from pipelines.rates import find_schedule
+    from pipelines.summary import NotRun
+    from pipelines.what_if import compare
+    from validations.workspace import Workspace
+
+    try:
+        compared = compare(Workspace.chosen(workspace), year, find_schedule(schedule))
+    except NotRun as error:
+        _refuse(str(error))
+    typer.echo(compared.title)
+    for table in compared.tables:
+        _print_table(table)
+    for sentence in ["", *compared.remarks]:
+        typer.echo(sentence)
+
+
 def _print_table(table) -> None:  # type: ignore[no-untyped-def]
     typer.echo(f"\n{table.title}")
     cells = [table.columns, *table.rows]

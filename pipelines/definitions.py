@@ -28,6 +28,7 @@ from assets.rate_schedule import rate_schedule
 from assets.reconciliation import reconciliation
 from assets.service_consumption import service_consumption, unmatched
 from assets.stage import Stage
+from assets.winter_averages import class_averages, winter_averages
 from pipelines.checks import checks_on
 from pipelines.io_manager import store_io_manager
 from pipelines.session import session_resource
@@ -39,7 +40,7 @@ JOB = "annual_update"
 warnings.filterwarnings("ignore", category=PreviewWarning)
 
 STAGES: list[Stage] = [
-    service_consumption, unmatched, findings, adjusted_consumption, billing_basis, rate_schedule, bills, bill_lines,
+    service_consumption, unmatched, findings, adjusted_consumption, winter_averages, class_averages, billing_basis, rate_schedule, bills, bill_lines,
     reconciliation,
 ]  # fmt: skip
 

@@ -40,8 +40,11 @@ class Summary:
 DERIVATIONS = {
     "computed": "computed from its own winter",
     "adjusted": "computed, with consumption adjustments",
+    "previous_occupant": "winter of the occupant before",
     "prior_year": "prior average stays",
+    "class_average": "average of its class (no history)",
     "default": "default of its class (no history)",
+    "fixed": "fixed volume per EDU",
     "carried_forward": "carried forward: district not received",
     "held": "held: a person has to decide",
     "excluded": "excluded: closed, or billed otherwise",
@@ -118,7 +121,7 @@ def _bills(con: duckdb.DuckDBPyConnection, year: int) -> Table:
     rows = _rows(
         con,
         """
-        SELECT status, count(*), sum(amount * CASE billing_frequency WHEN 'monthly' THEN 12 ELSE 6 END)
+        SELECT status, count(DISTINCT service_id), sum(amount * bills_in_period)
         FROM bills WHERE billing_year = $year GROUP BY 1 ORDER BY status DESC
         """,
         year,

@@ -1,140 +1,73 @@
-"""The winter average: from service periods to one figure per sewer service.
+"""The winter average: from counted use to one figure per sewer service, in the steps that the rule states.
 
-Belongs here: which part of a period counts, coverage of the window, the average and its one rounding.
-Does not belong here: what happens to a service without enough history (``assets.billing_basis`` walks the ladder that the
-schedule states), reading or writing.
+Belongs here: months and their days, which of them count, the arithmetic, whether the history is enough.
+Does not belong here: whose use counts (``counted_use``), what stands in for an average (``fallbacks``), reading or writing.
 
-All volumes stay whole numbers until the average is rounded. A period is cut at the window's edges, at the ends of its meter
-link and where the present occupant's history begins, by days; parts of a period always add to it, because each part is the
-difference of two rounded running totals.
+All figures are whole numbers until a ``round`` step: volumes in thousandths of 8 nanolitres, and the figure as one whole number
+over another. How large they can become: a service's winter is taken to be at most 400 rows of the largest volume that the front
+door lets in (10^10 thousandths of the largest unit, 4.8 x 10^11 times 8 nl: together 2 x 10^24); days of a month multiply by
+at most 3,100, two factors by 10^5 each, which makes 6 x 10^37, and 128 bits hold 1.7 x 10^38. Beyond that the engine stops
+with an error; it never wraps round.
 """
 
 from __future__ import annotations
 
+import calendar
 import datetime as dt
+from collections.abc import Sequence
+from fractions import Fraction
+from math import lcm
 
 import ibis
 import ibis.expr.types as ir
 
-from rate_tables.exact import round_half_away
+from rate_tables.averaging_rule import AveragingRule, Enough, Window, thousandths_of, windows_of
+from rate_tables.averaging_steps import (
+    AtLeast,
+    AtMost,
+    Choose,
+    DaysOfMonth,
+    EachMonthAtLeast,
+    EachMonthAtMost,
+    KeepConsecutive,
+    LeaveOutShortMonths,
+    Mean,
+    MeanByDays,
+    Multiply,
+    OfMonths,
+    OfTheFigure,
+    Round,
+    ScalePartMonths,
+)  # fmt: skip
+from rate_tables.counted_use import counted_periods, days_between, of_window, window_number
+from rate_tables.exact import round_half_away, truncating_divide, widened
 from rate_tables.looked_up import looked_up
-from rate_tables.schedule import AveragingRule, Rounding, window_months
 from rate_tables.volume_units import SIZE_8NL
 
-_MILLION = 1_000_000
-_NEVER = dt.date(9999, 12, 31)
+_MONTH = ["service_id", "window_no", "span_start", "span_end", "span_months"]
+_EVERY_NUMBER_OF_MONTHS = lcm(*range(1, 14))
 
 
-def _part(
-    volume: ir.IntegerValue, begin: ir.IntegerValue, end: ir.IntegerValue, of: ir.IntegerValue | int
-) -> ir.IntegerValue:
-    """The part of ``volume`` from ``begin`` to ``end`` of ``of``; parts laid end to end add to the volume exactly."""
-    return round_half_away(volume * end, of) - round_half_away(volume * begin, of)
-
-
-def _days(later: ir.DateValue, earlier: ir.DateValue) -> ir.IntegerValue:
-    return later.delta(earlier, unit="day")
-
-
-def counted_periods(
-    consumption: ir.Table,
-    service_consumption: ir.Table,
-    adjusted_consumption: ir.Table,
-    sewer_services: ir.Table,
-    rule: AveragingRule,
-    window: tuple[dt.date, dt.date],
-) -> ir.Table:
-    """One row per service and service period that counts towards its average.
-
-    Columns: service_id, source_file, source_row, source_column, counted_start, counted_end, covers (whether its days count
-    as covered), volume_unit, counted_volume_thousandths (signed), is_estimated, is_adjusted.
-    """
-    window_start, window_end = (ibis.literal(day) for day in window)
-    near = consumption.filter((consumption.period_end > window_start) & (consumption.period_start < window_end))
-    met = near.inner_join(service_consumption, ["district_id", "district_account", "meter_id"])
-
-    history_start = (
-        ibis.coalesce(sewer_services.occupant_since, ibis.literal(_NEVER))
-        if rule.whose_history.value == "occupant"
-        else sewer_services.service_start
-    )
-    bounds = sewer_services.select(
-        "service_id",
-        history_start=ibis.greatest(history_start, sewer_services.service_start),
-        history_end=sewer_services.service_end.fill_null(ibis.literal(_NEVER)),
-    )
-    met = met.inner_join(bounds, "service_id")
-    met = met.mutate(
-        counted_start=ibis.greatest(met.period_start, window_start, met.link_start, met.history_start),
-        counted_end=ibis.least(met.period_end, window_end, met.link_end, met.history_end),
-    )
-    met = met.filter(met.counted_end > met.counted_start)
-
-    period = ["district_id", "district_account", "meter_id", "period_start", "period_end"]
-    met = looked_up(met, adjusted_consumption, period, "adjusted_volume_thousandths")
-    source = "billed_volume_thousandths" if rule.averaged_volume.value == "billed" else "registered_volume_thousandths"
-    volume = ibis.coalesce(met.adjusted_volume_thousandths, met[source])
-
-    rules = rule.purposes.value
-    of_kind = {kind: [p for p, r in rules.items() if r == kind] for kind in ("add", "subtract", "replace")}
-    replaced = (
-        service_consumption.filter(service_consumption.purpose.isin(of_kind["replace"])).select("service_id").distinct()
-    )
-    replaced = replaced.mutate(is_replaced=ibis.literal(True))
-    met = looked_up(met.mutate(volume=volume), replaced, "service_id", "is_replaced")
-    is_replaced = met.is_replaced.fill_null(False)
-    sign = ibis.cases(
-        (is_replaced, met.purpose.isin(of_kind["replace"]).ifelse(1, 0)),
-        (met.purpose.isin(of_kind["add"]), 1),
-        (met.purpose.isin(of_kind["subtract"]), -1),
-        else_=0,
-    )
-    inside = _part(
-        met.volume, _days(met.counted_start, met.period_start), _days(met.counted_end, met.period_start), met.days
-    )
-    met = met.mutate(sign=sign, inside=inside)
-    met = met.filter(met.sign != 0)
-    shared = _part(met.inside, met.share_from_millionths, met.share_to_millionths, _MILLION)
-    return met.select(
-        "service_id", "source_file", "source_row", "source_column", "counted_start", "counted_end", "volume_unit",
-        covers=(met.sign > 0) & met.purpose.isin(["domestic", *of_kind["replace"]]),
-        counted_volume_thousandths=met.sign * shared,
-        is_estimated=met.read_type == "estimated",
-        is_adjusted=met.adjusted_volume_thousandths.notnull(),
-    )  # fmt: skip
-
-
-def days_covered(counted: ir.Table) -> ir.Table:
-    """One row per service: days_covered, each day once however many meters cover it."""
+def days_covered(counted: ir.Table, keys: list[str]) -> ir.Table:
+    """One row per ``keys``: days_covered, each day once however many meters cover it."""
     covering = counted.filter(counted.covers)
-    before = ibis.window(group_by="service_id", order_by=["counted_start", "counted_end"], preceding=(None, 1))
+    before = ibis.window(group_by=keys, order_by=["counted_start", "counted_end"], preceding=(None, 1))
     reached = covering.counted_end.max().over(before)
     fresh = covering.select(
-        "service_id",
+        *keys,
         begin=ibis.greatest(covering.counted_start, ibis.coalesce(reached, covering.counted_start)),
         end=covering.counted_end,
     )
-    days = ibis.greatest(_days(fresh.end, fresh.begin), 0)
-    return fresh.group_by("service_id").agg(days_covered=days.sum())
+    days = ibis.greatest(days_between(fresh.begin, fresh.end), 0)
+    return fresh.group_by(keys).agg(days_covered=days.sum())
 
 
-def winter_averages(
-    counted: ir.Table, rule: AveragingRule, rounding: Rounding, window: tuple[dt.date, dt.date]
-) -> ir.Table:
-    """One row per service with counted periods: the average per month as the rule builds it.
+def months_of_use(counted: ir.Table) -> ir.Table:
+    """One row per service and stretch with counted periods: what it used there.
 
-    average = volume / days covered x days of the window / months of the window, so that a full window gives volume / months
-    and a part of it is scaled by days. Rounded once; never below zero.
-
-    Columns: service_id, average_thousandths (of rule.unit a month; null without covered days), winter_volume_thousandths,
-    days_covered, periods_counted, periods_estimated, periods_adjusted.
+    Columns: those of the stretch, volume_8nl_thousandths, days_covered, periods_counted, periods_estimated, periods_adjusted.
     """
-    decimals = rounding.average_decimals.value
-    unit_size = SIZE_8NL[rule.unit.value]
-    window_days = (window[1] - window[0]).days
-    months = window_months(rule)
-
-    by_unit = counted.group_by("service_id", "volume_unit").agg(
+    by_unit = counted.group_by(*_MONTH, "volume_unit").agg(
         volume=ibis._.counted_volume_thousandths.sum(),
         periods_counted=ibis._.count(),
         periods_estimated=ibis._.is_estimated.cast("int64").sum(),
@@ -143,9 +76,9 @@ def winter_averages(
     size = ibis.cases(
         *((by_unit.volume_unit == unit, ibis.literal(eights, "int64")) for unit, eights in SIZE_8NL.items())
     )
-    totals = (
+    months = (
         by_unit.mutate(size_8nl=size)
-        .group_by("service_id")
+        .group_by(_MONTH)
         .agg(
             volume_8nl_thousandths=(ibis._.volume * ibis._.size_8nl).sum(),
             periods_counted=ibis._.periods_counted.sum(),
@@ -153,18 +86,216 @@ def winter_averages(
             periods_adjusted=ibis._.periods_adjusted.sum(),
         )
     )
-    totals = looked_up(totals, days_covered(counted), "service_id", "days_covered")
-    days = totals.days_covered.fill_null(0)
-    average = round_half_away(
-        totals.volume_8nl_thousandths * (window_days * 10**decimals),
-        ibis.ifelse(days > 0, days, 1) * (1000 * unit_size * months),
+    keys = ["service_id", "span_start"]
+    found = looked_up(months, days_covered(counted, keys), keys, "days_covered")
+    return found.mutate(days_covered=found.days_covered.fill_null(0))
+
+
+# --- steps about single months
+
+
+def _ranked(months: ir.Table, step: Choose) -> ir.Table:
+    of_a_month = months.volume_8nl_thousandths * truncating_divide(
+        ibis.literal(_EVERY_NUMBER_OF_MONTHS, "int64"), months.span_months
     )
-    return totals.select(
-        "service_id",
-        average_thousandths=ibis.ifelse(days > 0, ibis.greatest(average, 0) * 10 ** (3 - decimals), ibis.null("int64")),
-        winter_volume_thousandths=round_half_away(totals.volume_8nl_thousandths, unit_size),
-        days_covered=days,
-        periods_counted="periods_counted",
-        periods_estimated="periods_estimated",
-        periods_adjusted="periods_adjusted",
+    ranked = months.mutate(of_a_month=of_a_month)
+    order = ranked.of_a_month.desc() if step.step.endswith("highest") else ranked.of_a_month
+    place = ibis.row_number().over(ibis.window(group_by="service_id", order_by=[order, ranked.span_start]))
+    ranked = ranked.mutate(place=place)
+    is_kept = ranked.place < step.count if step.step.startswith("keep") else ranked.place >= step.count
+    return ranked.filter(is_kept).drop("of_a_month", "place")
+
+
+def _consecutive(months: ir.Table, step: KeepConsecutive) -> ir.Table:
+    of_service = ibis.window(group_by="service_id", order_by="span_start")
+    m = months.mutate(place=ibis.row_number().over(of_service), reached=months.span_end.lag().over(of_service))
+    m = m.mutate(begins=(m.reached.isnull() | (m.span_start > m.reached)).cast("int64"))
+    run = ibis.window(group_by="service_id", order_by="place", preceding=step.count - 1, following=0)
+    within_run = ibis.window(group_by="service_id", order_by="place", preceding=step.count - 2, following=0)
+    m = m.mutate(
+        run_volume=m.volume_8nl_thousandths.sum().over(run),
+        run_months=ibis._.count().over(run),
+        gaps=m.begins.sum().over(within_run),
     )
+    runs = m.filter((m.run_months == step.count) & (m.gaps == 0))
+    order = {"first": [runs.place], "last": [runs.place.desc()], "lowest": [runs.run_volume, runs.place]}[step.which]
+    chosen = runs.mutate(choice=ibis.row_number().over(ibis.window(group_by="service_id", order_by=order)))
+    chosen = chosen.filter(chosen.choice == 0)
+    kept = looked_up(m, chosen.select("service_id", last_place="place"), "service_id", "last_place")
+    kept = kept.filter((kept.place <= kept.last_place) & (kept.place > kept.last_place - step.count))
+    return kept.select(*months.columns)
+
+
+def _after_step(months: ir.Table, step: OfMonths, unit_size: int) -> ir.Table:
+    """The months that are left after one step about single months, and what each counts for."""
+    volume = months.volume_8nl_thousandths
+    match step:
+        case ScalePartMonths():
+            days = days_between(months.span_start, months.span_end)
+            whole = round_half_away(volume * days, months.days_covered)
+            is_part = months.days_covered < days
+            return months.mutate(
+                volume_8nl_thousandths=ibis.ifelse(is_part, whole, volume),
+                days_covered=ibis.ifelse(is_part, days, months.days_covered),
+            )
+        case LeaveOutShortMonths():
+            return months.filter(months.days_covered >= step.under_days)
+        case EachMonthAtLeast() | EachMonthAtMost():
+            limit = widened(months.span_months) * thousandths_of(step.volume) * unit_size
+            bounded = ibis.greatest if isinstance(step, EachMonthAtLeast) else ibis.least
+            return months.mutate(volume_8nl_thousandths=bounded(volume, limit))
+        case Choose():
+            return _ranked(months, step)
+        case KeepConsecutive():
+            return _consecutive(months, step)
+
+
+# --- from months to one figure, and what becomes of it; the figure is ``volume`` over ``parts``
+
+
+def _days_of_month(step: MeanByDays, windows: Sequence[Window], number: ir.IntegerValue) -> tuple[ir.Value, ir.Value]:
+    """The days of a month as one whole number over another."""
+
+    def of(window: Window) -> Fraction:
+        if isinstance(step.days_of_month, DaysOfMonth):
+            is_leap = calendar.isleap(window.effective.year)
+            return Fraction(step.days_of_month.leap_year if is_leap else step.days_of_month.common_year)
+        if step.days_of_month == "twelfth_of_year":
+            return Fraction((window.effective.replace(year=window.effective.year + 1) - window.effective).days, 12)
+        return Fraction(window.days, window.months or 1)
+
+    days = of_window(number, windows, lambda w: of(w).numerator)
+    return days, of_window(number, windows, lambda w: of(w).denominator)
+
+
+def _one_figure(months: ir.Table, step: Mean | MeanByDays, windows: Sequence[Window]) -> ir.Table:
+    """One row per service with a month left: volume over parts, never negative."""
+    total = months.group_by("service_id").agg(
+        window_no=ibis._.window_no.max(),
+        volume=ibis._.volume_8nl_thousandths.sum(),
+        days=ibis._.days_covered.sum(),
+        months=ibis._.span_months.sum(),
+    )
+    volume = ibis.greatest(total.volume, 0)
+    if isinstance(step, Mean):
+        return total.select("service_id", volume=volume, parts=total.months)
+    of_month, twelfths = _days_of_month(step, windows, total.window_no)
+    return total.select("service_id", volume=volume * of_month, parts=total.days * twelfths)
+
+
+def _after_figure(figure: ir.Table, step: OfTheFigure, unit_size: int) -> ir.Table:
+    match step:
+        case Multiply():
+            factor = Fraction(step.by)
+            return figure.mutate(volume=figure.volume * factor.numerator, parts=figure.parts * factor.denominator)
+        case AtMost() | AtLeast():
+            limit = figure.parts * thousandths_of(step.volume) * unit_size
+            bounded = ibis.least if isinstance(step, AtMost) else ibis.greatest
+            return figure.mutate(volume=bounded(figure.volume, limit))
+        case Round():
+            one = figure.parts * thousandths_of(step.to) * unit_size
+            times = {
+                "half_up": lambda: round_half_away(figure.volume, one),
+                "down": lambda: truncating_divide(figure.volume, one),
+                "up": lambda: truncating_divide(figure.volume + one - 1, one),
+            }[step.direction]()
+            return figure.mutate(
+                volume=times * thousandths_of(step.to) * unit_size, parts=widened(ibis.literal(1, "int64"))
+            )
+
+
+# --- whether it is enough
+
+
+def _is_enough(history: ir.Table, enough: Enough, window_days: ir.IntegerValue) -> ir.BooleanValue:
+    asked = []
+    if enough.days is not None:
+        asked.append(history.days_covered >= enough.days)
+    if enough.coverage is not None:
+        share = Fraction(enough.coverage)
+        asked.append(history.days_covered * share.denominator >= window_days * share.numerator)
+    if enough.count is not None:
+        asked.append(history[f"months_of_{enough.of_at_least_days or 1}"] >= enough.count)
+    if enough.full is not None:
+        asked.append(history.full_months >= enough.full)
+    first, *others = asked
+    for other in others:
+        first = first & other
+    return first
+
+
+def winter_averages(counted: ir.Table, rule: AveragingRule, effective: dt.date) -> ir.Table:
+    """One row per service with counted periods: the average per month as the rule builds it.
+
+    Columns: service_id, average_thousandths (of rule.unit a month; null where no month is left), has_enough_history,
+    winter_volume_thousandths, days_covered, months_counted (months or cycles of which use is known), periods_counted,
+    periods_estimated, periods_adjusted.
+    """
+    unit_size = SIZE_8NL[rule.unit.value]
+    windows = windows_of(rule, effective)
+    all_months = months_of_use(counted)
+
+    lengths = {e.of_at_least_days or 1 for e in rule.enough_history.value if e.count is not None}
+    known = all_months.days_covered
+    history = all_months.group_by("service_id").agg(
+        window_no=all_months.window_no.max(),
+        volume_8nl_thousandths=all_months.volume_8nl_thousandths.sum(),
+        days_covered=known.sum(),
+        months_counted=(known > 0).cast("int64").sum(),
+        full_months=(known >= days_between(all_months.span_start, all_months.span_end)).cast("int64").sum(),
+        **{f"months_of_{n}": (known >= n).cast("int64").sum() for n in sorted(lengths)},
+        periods_counted=all_months.periods_counted.sum(),
+        periods_estimated=all_months.periods_estimated.sum(),
+        periods_adjusted=all_months.periods_adjusted.sum(),
+    )
+    window_days = of_window(history.window_no, windows, lambda w: w.days)
+    is_enough = ibis.or_(*(_is_enough(history, enough, window_days) for enough in rule.enough_history.value))
+
+    months = all_months.filter(all_months.days_covered > 0)
+    for step in rule.steps:
+        if isinstance(step, OfMonths):
+            months = _after_step(months, step, unit_size)
+    (to_one,) = (step for step in rule.steps if isinstance(step, Mean | MeanByDays))
+    figure = _one_figure(months, to_one, windows)
+    for step in rule.steps:
+        if isinstance(step, OfTheFigure):
+            figure = _after_figure(figure, step, unit_size)
+    figure = figure.select("service_id", average_thousandths=truncating_divide(figure.volume, figure.parts * unit_size))
+    found = looked_up(history, figure, "service_id", "average_thousandths")
+    return found.select(
+        "service_id", "average_thousandths",
+        has_enough_history=is_enough & found.average_thousandths.notnull(),
+        winter_volume_thousandths=round_half_away(found.volume_8nl_thousandths, unit_size),
+        days_covered="days_covered", months_counted="months_counted", periods_counted="periods_counted",
+        periods_estimated="periods_estimated", periods_adjusted="periods_adjusted",
+    )  # fmt: skip
+
+
+def averages_of_services(
+    consumption: ir.Table,
+    service_consumption: ir.Table,
+    adjusted_consumption: ir.Table,
+    sewer_services: ir.Table,
+    rule: AveragingRule,
+    effective: dt.date,
+) -> ir.Table:
+    """One row per sewer service: what its own use comes to, and that of the occupant before where the rule falls back on it.
+
+    Columns: those of ``winter_averages`` (null without counted periods), window_start, window_end,
+    previous_occupant_average_thousandths (null where the rule does not ask for it, or its history is not enough).
+    """
+    tables = (consumption, service_consumption, adjusted_consumption, sewer_services)
+    windows = windows_of(rule, effective)
+    number = window_number(sewer_services, windows)
+    services = sewer_services.mutate(
+        window_start=of_window(number, windows, lambda w: w.start),
+        window_end=of_window(number, windows, lambda w: w.end),
+    )
+    own = winter_averages(counted_periods(*tables, rule, effective), rule, effective)
+    found = looked_up(services, own, "service_id", *(c for c in own.columns if c != "service_id"))
+    if not rule.takes("previous_occupant"):
+        return found.mutate(previous_occupant_average_thousandths=ibis.null("int64"))
+    before = winter_averages(counted_periods(*tables, rule, effective, "previous_occupant"), rule, effective)
+    before = before.filter(before.has_enough_history)
+    before = before.select("service_id", previous_occupant_average_thousandths="average_thousandths")
+    return looked_up(found, before, "service_id", "previous_occupant_average_thousandths")

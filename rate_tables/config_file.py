@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema, model_validator
 
 
 class ConfigError(Exception):
@@ -47,15 +47,20 @@ class Strict(BaseModel):
         return content
 
 
+_NUMBER = r"-?\d{1,12}(\.\d{1,9})?"
+
+
 def _exact(value: Any) -> Decimal:
     if isinstance(value, Decimal):
         return value
-    if not isinstance(value, str) or not re.fullmatch(r"-?\d{1,12}(\.\d{1,9})?", value):
+    if not isinstance(value, str) or not re.fullmatch(_NUMBER, value, re.ASCII):
         raise ValueError('a number written as text, for example "30.03" with its quotes')
     return Decimal(value)
 
 
-ExactNumber = Annotated[Decimal, BeforeValidator(_exact)]
+ExactNumber = Annotated[
+    Decimal, BeforeValidator(_exact), WithJsonSchema({"type": "string", "pattern": rf"^{_NUMBER}$"})
+]
 """A number written as text in YAML, so that no binary fraction ever stands between the page and the bill."""
 
 

@@ -68,3 +68,15 @@ def round_half_away(numerator: ir.IntegerValue, denominator: ir.IntegerValue | i
     half = truncating_divide(denominator, 2) if not isinstance(denominator, int) else denominator // 2
     shifted = ibis.ifelse(numerator < 0, numerator - half, numerator + half)
     return truncating_divide(shifted, denominator)  # type: ignore[no-any-return]
+
+
+def part_of(
+    whole_number: ir.IntegerValue, begin: ir.IntegerValue | int, end: ir.IntegerValue | int, of: ir.IntegerValue | int
+) -> ir.IntegerValue:
+    """The part of a whole number from ``begin`` to ``end`` of ``of``; parts laid end to end add to it exactly."""
+    return round_half_away(whole_number * end, of) - round_half_away(whole_number * begin, of)
+
+
+def widened(value: ir.IntegerValue) -> ir.IntegerValue:
+    """The same whole number with 128 bits, so that a product of it does not overflow. Null in, null out."""
+    return ibis.ifelse(value.isnull(), ibis.null("int64"), ibis.array([value]).sums())

@@ -10,95 +10,37 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from rate_tables.config_file import ConfigError, ExactNumber, NotAllowed, Strict, load_config
-from rate_tables.volume_units import VolumeUnit
+from rate_tables.averaging_rule import AveragingRule
+from rate_tables.charge import Charge, contradictions
+from rate_tables.config_file import ConfigError, NotAllowed, Strict, load_config
+from rate_tables.terms import Cited, Share, Source
 
 SHIPPED = Path(__file__).parent
-
-T = TypeVar("T")
-Source = Annotated[str, Field(min_length=3)]
-Rate = Annotated[ExactNumber, Field(ge=0, decimal_places=4)]
-Share = Annotated[ExactNumber, Field(ge=0, le=1, decimal_places=6)]
-Average = Annotated[ExactNumber, Field(ge=0, decimal_places=3)]
-
-CustomerClass = Literal["single_family", "multi_family", "commercial", "industrial", "institutional"]
-Purpose = Literal["domestic", "irrigation", "fire", "deduct", "make_up", "blow_down", "effluent"]
-VolumeSource = Literal["district", "well", "permit", "flat", "wholesale"]
-PurposeRule = Literal["add", "subtract", "leave_out", "replace"]
-"""``replace``: where a service has such a meter, it alone counts."""
-BillingFrequency = Literal["monthly", "two_monthly"]
-
-MONTHS_PER_BILL: dict[str, int] = {"monthly": 1, "two_monthly": 2}
-
-
-class Cited(Strict, Generic[T]):
-    """A value and where it comes from. A setting that no source states says so in ``source``."""
-
-    value: T
-    source: Source
+LOCK = "schedules.lock"
+"""Beside a utility's schedules: the hashes of those that have been used, which do not change any more."""
 
 
 class Authority(Strict):
     """The act that adopted the schedule, and where it can be read."""
 
     title: str
-    found_at: str
+    number: str | None = None
     adopted_on: dt.date | None = None
+    found_at: str
     note: str = ""
 
 
 class Rounding(Strict):
     """To what the results are rounded; a half goes away from zero (``exact.round_half_away``)."""
 
-    average_decimals: Cited[Annotated[int, Field(ge=0, le=3)]]
     line_decimals: Cited[Literal[2]]
-
-
-class AveragingRule(Strict):
-    """How a winter average is built.
-
-    Window months run from ``first_month`` of the year before the billing year to ``last_month`` of the billing year.
-    """
-
-    unit: Cited[VolumeUnit]
-    first_month: Cited[Annotated[int, Field(ge=7, le=12)]]
-    last_month: Cited[Annotated[int, Field(ge=1, le=6)]]
-    averaged_volume: Cited[Literal["billed", "registered"]]
-    period_share: Cited[Literal["by_days"]]
-    minimum_days: Cited[Annotated[int, Field(ge=1, le=366)]]
-    whose_history: Cited[Literal["occupant", "premise"]]
-    vacant_periods: Cited[Literal["count"]]
-    statuses: Cited[tuple[Literal["active", "suspended"], ...]]
-    purposes: Cited[dict[Purpose, PurposeRule]]
-    no_history_default: Cited[dict[CustomerClass, Average]]
-    without_enough_history: Cited[tuple[Literal["prior_year", "default", "hold"], ...]]
-    other_volume_sources: Cited[dict[VolumeSource, Literal["prior_year", "exclude"]]]
-
-    @model_validator(mode="after")
-    def _every_purpose_has_a_rule(self) -> AveragingRule:
-        missing = {"domestic", "irrigation", "fire", "deduct", "make_up", "blow_down", "effluent"} - set(
-            self.purposes.value
-        )
-        if missing:
-            raise NotAllowed(
-                f"a rule for each meter purpose; {', '.join(sorted(missing))} has none", "purposes", "value"
-            )
-        return self
-
-
-class Charge(Strict):
-    """A recurring charge: so much per unit and month."""
-
-    code: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-    title: str
-    per: Literal["edu_month", "volume_month", "esu_month"]
-    rate: Rate
-    source: Source
 
 
 class LocalShare(Strict):
@@ -120,18 +62,17 @@ class Schedule(Strict):
     authority: Authority
     rounding: Rounding
     averaging: AveragingRule
-    charges: Annotated[tuple[Charge, ...], Field(min_length=1)]
+    charges: tuple[Charge, ...]
+    """None where the utility's rates are not known: averages are built, bills are held."""
     local_shares: tuple[LocalShare, ...] = ()
-    local_share_where_none_is_listed: Cited[Share]
+    local_share_where_none_is_listed: Cited[Share] | None = None
+    """Of charges that state no ``local_share`` themselves; without it they are regional as a whole."""
 
     @model_validator(mode="after")
     def _codes_are_consistent(self) -> Schedule:
+        for contradiction in contradictions(self.charges):
+            raise contradiction
         codes = [charge.code for charge in self.charges]
-        for place, code in enumerate(codes):
-            if code in codes[:place]:
-                raise NotAllowed(
-                    f"charge codes that differ from each other; {code!r} stands twice", "charges", place, "code"
-                )
         seen = set[tuple[str, str]]()
         for place, share in enumerate(self.local_shares):
             if share.charge not in codes:
@@ -156,17 +97,8 @@ class LoadedSchedule(Strict):
     file: str
     content_hash: str
 
-
-def window(rule: AveragingRule, billing_year: int) -> tuple[dt.date, dt.date]:
-    """First day of the winter window, and the first day after it."""
-    start = dt.date(billing_year - 1, rule.first_month.value, 1)
-    after = rule.last_month.value % 12 + 1
-    return start, dt.date(billing_year, after, 1)
-
-
-def window_months(rule: AveragingRule) -> int:
-    """Number of months in the window."""
-    return 12 - rule.first_month.value + 1 + rule.last_month.value
+    def __hash__(self) -> int:
+        return hash((self.file, self.content_hash))
 
 
 def load_schedule(path: Path) -> LoadedSchedule:
@@ -186,8 +118,62 @@ def load_schedule(path: Path) -> LoadedSchedule:
 
 
 def load_schedules(folder: Path) -> list[LoadedSchedule]:
-    """All schedules of a utility, oldest first."""
-    return [load_schedule(path) for path in sorted(folder.glob("*.yaml"))]
+    """All schedules of a utility, oldest first. ConfigError with a sentence for each mistake in any of them."""
+    loaded, wrong = list[LoadedSchedule](), [*changed_since_locked(folder)]
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            loaded.append(load_schedule(path))
+        except ConfigError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    return loaded
+
+
+def locked_hashes(folder: Path) -> dict[str, str]:
+    """File name -> hash of each schedule of a utility that has been used, as ``schedules.lock`` states it.
+
+    Errors: ConfigError if the lock file is not of the form that ``sha256sum`` reads and writes.
+    """
+    path = folder / LOCK
+    if not path.exists():
+        return {}
+    hashes = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        found = re.fullmatch(r"([0-9a-f]{64})  (\d{4}-\d\d-\d\d\.yaml)", line)
+        if not found:
+            raise ConfigError(
+                f"rate_tables/{folder.name}/{LOCK}, line {number}: not a hash, two spaces and a schedule's file name; "
+                "restore the line as annual-billing rates lock wrote it."
+            )
+        hashes[found[2]] = found[1]
+    return hashes
+
+
+def changed_since_locked(folder: Path) -> Iterator[str]:
+    """A sentence for each schedule that has been used and is not any more what it was."""
+    for name, locked in locked_hashes(folder).items():
+        path = folder / name
+        if not path.exists():
+            yield f"rate_tables/{folder.name}/{name}: this schedule has been used for bills and is locked, but it is gone; restore it."
+        elif hashlib.sha256(path.read_bytes()).hexdigest() != locked:
+            yield (
+                f"rate_tables/{folder.name}/{name}: this schedule has been used for bills and is locked, but the file was "
+                "changed; restore it, and write what changes as a new file with the date from which it holds."
+            )
+
+
+def lock_schedules(folder: Path) -> list[str]:
+    """Add every adopted schedule of a utility to its lock; names of those that were not in it. ConfigError as for loading."""
+    before = locked_hashes(folder)
+    adopted = {
+        Path(one.file).name: one.content_hash for one in load_schedules(folder) if one.schedule.status == "adopted"
+    }
+    lines = [f"{digest}  {name}\n" for name, digest in sorted((before | adopted).items())]
+    beside = folder / f".{LOCK}.tmp"
+    beside.write_text("".join(lines), encoding="utf-8")
+    beside.rename(folder / LOCK)
+    return sorted(set(adopted) - set(before))
 
 
 def schedule_in_force(schedules: list[LoadedSchedule], effective: dt.date) -> LoadedSchedule | None:

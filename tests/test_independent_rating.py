@@ -15,13 +15,15 @@ import xml.etree.ElementTree as ET
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from decimal import ROUND_HALF_UP, Decimal
+from dataclasses import astuple
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from decimal_rating import bill
 from whole_runs import ROOT, SAMPLE_YEAR, SampleRun, query
 
 # A cubic inch is 16.387064 cm3 and a US gallon 231 of them; a CCF is 172,800.
@@ -262,12 +264,6 @@ def test_the_published_consumption_is_what_a_second_reading_of_the_files_gives(
     assert min(unusable, contradicting, len(read) - len(once)) >= 2
 
 
-def rates() -> dict[str, Decimal]:
-    text = (ROOT / "rate_tables" / "clean_water_services" / f"{SAMPLE_YEAR}-07-01.yaml").read_text(encoding="utf-8")
-    schedule: dict[str, Any] = yaml.safe_load(text)
-    return {charge["code"]: Decimal(charge["rate"]) for charge in schedule["charges"]}
-
-
 def test_every_winter_average_is_what_an_independent_computation_gives(sample: SampleRun) -> None:
     published = {
         row[0]: row[1:]
@@ -285,24 +281,27 @@ def test_every_winter_average_is_what_an_independent_computation_gives(sample: S
 
 
 def test_every_bill_line_is_to_the_cent_what_an_independent_rating_gives(sample: SampleRun) -> None:
+    text = (ROOT / "rate_tables" / "clean_water_services" / f"{SAMPLE_YEAR}-07-01.yaml").read_text(encoding="utf-8")
+    schedule: dict[str, Any] = yaml.safe_load(text)
     services = {s["service_id"]: s for s in sheet(sample.folder, "sewer_services")}
-    rate = rates()
-    cent = Decimal("0.01")
     expected = set()
     for service_id, (_, average) in expected_basis(sample.folder).items():
         if average is None:
             continue
         service = services[service_id]
-        months = {"monthly": 1, "two_monthly": 2}[service["billing_frequency"]]
-        quantities = {"sewer_base": Decimal(service["edu"]), "sewer_use": average, "swm": Decimal(service["esu"])}
+        rated = service | {"edu": Decimal(service["edu"]), "esu": Decimal(service["esu"]), "volume": average}
         expected |= {
-            (service_id, code, (quantity * months * rate[code]).quantize(cent, ROUND_HALF_UP))
-            for code, quantity in quantities.items()
+            (service_id, code, tier, *astuple(line)) for (code, tier), line in bill(schedule, rated, "ccf").items()
         }
+    assert len(expected) > 5700
     lines = query(
-        sample.folder, "SELECT service_id, charge_code, amount FROM bill_lines WHERE billing_year = ?", SAMPLE_YEAR
+        sample.folder,
+        "SELECT service_id, charge_code, tier, quantity, rate, amount, regional_amount, local_amount FROM bill_lines "
+        "WHERE billing_year = ?",
+        SAMPLE_YEAR,
     )
     assert set(lines) == expected
+    assert len(lines) == len(expected)
     bills = query(
         sample.folder,
         "SELECT service_id FROM bills b WHERE billing_year = ? AND amount IS DISTINCT FROM "
@@ -310,3 +309,10 @@ def test_every_bill_line_is_to_the_cent_what_an_independent_rating_gives(sample:
         SAMPLE_YEAR,
     )
     assert bills == []
+    year = query(
+        sample.folder,
+        "SELECT service_id FROM bills WHERE billing_year = ? AND bills_in_period * "
+        "(CASE billing_frequency WHEN 'monthly' THEN 1 WHEN 'two_monthly' THEN 2 END) <> 12",
+        SAMPLE_YEAR,
+    )
+    assert year == []

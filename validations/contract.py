@@ -35,10 +35,12 @@ def column(
     isin: list[str] | None = None,
     not_empty: bool = False,
     word: bool = False,
+    optional: bool = False,
 ) -> pa.Column:
     """A column of a contract: type, meaning, unit, and what its values may be.
 
     ``word``: letters, digits, _ and - only, because the value becomes part of a file's name.
+    ``optional``: text that a sheet of the office may leave out; it is then empty.
     """
     checks = []
     if ge is not None:
@@ -53,7 +55,9 @@ def column(
         checks.append(
             pa.Check.str_matches(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,59}$", error="a word of letters, digits, _ and -")
         )
-    return pa.Column(dt.dtype(dtype), checks, nullable=nullable, description=meaning, metadata={"unit": unit})
+    return pa.Column(
+        dt.dtype(dtype), checks, nullable=nullable, description=meaning, metadata={"unit": unit, "optional": optional}
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ import ibis
 import ibis.expr.types as ir
 
 from rate_tables.looked_up import looked_up
+from rate_tables.terms import MONTHS_PER_BILL
 from validations.reasons import NOT_OF_RECORDS
 from validations.tables import RECONCILIATION
 
@@ -65,7 +66,12 @@ def identities_of_year(
     basis = billing_basis.agg(
         all=ibis._.count(), billed=(ibis._.derivation != "excluded").cast("int64").sum().fill_null(0)
     )
-    bill = bills.agg(count=ibis._.count(), cents=ibis._.amount_cents.sum().fill_null(0))
+    months = ibis.cases(*((bills.billing_frequency == name, n) for name, n in MONTHS_PER_BILL.items()))
+    bill = bills.agg(
+        count=ibis._.service_id.nunique(),
+        cents=ibis._.amount_cents.sum().fill_null(0),
+        months=(bills.bills_in_period * months).sum().fill_null(0),
+    )
     line = bill_lines.agg(
         cents=ibis._.amount_cents.sum().fill_null(0),
         shares=(ibis._.regional_amount_cents + ibis._.local_amount_cents).sum().fill_null(0),
@@ -74,7 +80,9 @@ def identities_of_year(
     return [
         _identity(one, "services", ("services of the extract", one.left * 1000),
                   ("averaged + carried forward + held + excluded", one["all"] * 1000)),
-        _identity(one, "bills", ("services not excluded", one.billed * 1000), ("bills", one.bills * 1000)),
+        _identity(one, "bills", ("services not excluded", one.billed * 1000), ("services with bills", one.bills * 1000)),
+        _identity(one, "months", ("services with bills, twelve months each", one.bills * 12_000),
+                  ("months of their bills", one.months * 1000)),
         _identity(one, "amounts", ("bills, cents", one.bill_cents * 1000), ("their lines, cents", one.cents * 1000)),
         _identity(one, "shares", ("lines, cents", one.cents * 1000), ("regional + local, cents", one.shares * 1000)),
     ]  # fmt: skip

@@ -11,12 +11,8 @@ from __future__ import annotations
 
 from typing import get_args
 
-from rate_tables.schedule import (
-    MONTHS_PER_BILL,
-    CustomerClass,
-    Purpose,
-    VolumeSource,
-)
+from rate_tables.averaging_rule import AppliedAs, CrossingBill
+from rate_tables.terms import MONTHS_PER_BILL, CustomerClass, Pollutant, Purpose, VolumeSource
 from rate_tables.volume_units import SIZE_8NL
 from validations.contract import Contract, column
 from validations.district import ReadType
@@ -25,9 +21,12 @@ from validations.reasons import REASONS
 UNITS = list(SIZE_8NL)
 CLASSES = list(get_args(CustomerClass))
 PURPOSES = list(get_args(Purpose))
+POLLUTANTS = list(get_args(Pollutant))
 VOLUME_SOURCES = list(get_args(VolumeSource))
 FREQUENCIES = list(MONTHS_PER_BILL)
 READ_TYPES = list(get_args(ReadType))
+APPLIED_AS = list(get_args(AppliedAs))
+CROSSING_BILLS = list(get_args(CrossingBill))
 STATUSES = ["active", "suspended", "closed"]
 SEVERITIES = ["info", "review", "must_decide"]
 DELIVERY_STATUSES = [
@@ -37,7 +36,8 @@ DELIVERY_STATUSES = [
 NOT_TAKEN_STATUSES = ["still_being_written", "refused", "not_pulled"]
 """A file that is there and was not taken, so that the delivery may not be whole."""
 DERIVATIONS = [
-    "computed", "adjusted", "default", "prior_year", "carried_forward", "held", "excluded",
+    "computed", "adjusted", "previous_occupant", "prior_year", "class_average", "default", "fixed", "carried_forward", "held",
+    "excluded",
 ]  # fmt: skip
 
 SEVERAL_DISTRICTS = "several_districts"
@@ -192,6 +192,9 @@ SEWER_SERVICES = Contract(
         "jurisdiction": column("string", "City or unincorporated area", not_empty=True),
         "billing_agency": column("string", "Who sends the bill; part of its bill file's name", word=True),
         "billing_frequency": column("string", "How often a bill is sent", isin=FREQUENCIES),
+        "billing_cycle": column(
+            "string", "Group of routes that are read together; empty if the CIS has none", optional=True
+        ),
         "status": column("string", "Status of the service", isin=STATUSES),
         "service_start": column("date", "First day of service"),
         "service_end": column("date", "First day without service; empty while it goes on", nullable=True),
@@ -199,6 +202,10 @@ SEWER_SERVICES = Contract(
             "date", "Since when the present occupant is there; empty before the first", nullable=True
         ),
         "volume_source": column("string", "Where the volume comes from", isin=VOLUME_SOURCES),
+        "bears_account_charges": column(
+            "boolean",
+            "What is charged once per account stands on the bill of this service: the account's first in force",
+        ),
         "slice_id": _slice,
     },
 )
@@ -246,6 +253,21 @@ CURRENT_AVERAGES = Contract(
         ),
         "volume_unit": column("string", "Unit of the average", isin=UNITS),
         "effective_date": column("date", "Since when"),
+    },
+)
+
+STRENGTHS = Contract(
+    "strengths",
+    "sewer service and pollutant whose strength was measured",
+    ("service_id", "pollutant"),
+    {
+        "service_id": _service,
+        "pollutant": column("string", "What was measured", isin=POLLUTANTS),
+        "mg_per_l_thousandths": column(
+            "int64", "Strength that is billed", "thousandths of a milligram per litre", ge=0
+        ),
+        "measured_on": column("date", "Day of the sample, or the last of those it is the mean of"),
+        "document": column("string", "The report that shows it", not_empty=True),
     },
 )
 
@@ -312,7 +334,7 @@ ADJUSTMENTS = Contract(
         "period_start": column("date", "First day of the period that is adjusted"),
         "period_end": column("date", "First day after it"),
         "adjusted_volume_thousandths": column(
-            "int64", "Volume that counts instead", "thousandths of volume_unit", ge=0
+            "int64", "Volume that counts instead", "thousandths of volume_unit", ge=0, le=10_000_000_000
         ),
         "volume_unit": _volume_unit,
         "kind": column("string", "Kind of adjustment", not_empty=True),
@@ -358,6 +380,54 @@ FINDINGS = Contract(
     },
 )
 
+_HISTORY = {
+    "window_start": column("date", "First day of the winter window"),
+    "window_end": column("date", "First day after the winter window"),
+    "days_covered": column("int64", "Days of the window with counted consumption", "days", ge=0),
+    "months_counted": column(
+        "int64", "Stretches that the rule counts apart (the window, its months or its cycles) with counted consumption",
+        "stretches", ge=0,
+    ),
+    "winter_volume_thousandths": column(
+        "int64", "Volume counted in the window, in the unit of the average, rounded for show",
+        "thousandths of volume_unit", nullable=True,
+    ),
+    "periods_counted": column("int64", "Rows of consumption that counted", "rows", ge=0),
+    "periods_estimated": column("int64", "Of these, estimated", "rows", ge=0),
+    "periods_adjusted": column("int64", "Of these, adjusted", "rows", ge=0),
+}  # fmt: skip
+
+WINTER_AVERAGES = Contract(
+    "winter_averages",
+    "sewer service",
+    ("service_id",),
+    {
+        "service_id": _service,
+        "average_thousandths": column(
+            "int64", "What its own window comes to, per month; empty if nothing of it is known",
+            "thousandths of the rule's unit", nullable=True, ge=0,
+        ),
+        "has_enough_history": column("boolean", "Whether that is enough for an average"),
+        **_HISTORY,
+        "previous_occupant_average_thousandths": column(
+            "int64", "The same of the occupant before, where the rule falls back on it and there is enough",
+            "thousandths of the rule's unit", nullable=True, ge=0,
+        ),
+        "slice_id": _slice,
+    },
+)  # fmt: skip
+
+CLASS_AVERAGES = Contract(
+    "class_averages",
+    "class whose average stands in for services without enough history",
+    ("class_key",),
+    {
+        "class_key": column("string", "What its services have in common", not_empty=True),
+        "services": column("int64", "Services whose own averages make it", "services", ge=1),
+        "class_average_thousandths": column("int64", "Their mean, per month", "thousandths of the rule's unit", ge=0),
+    },
+)
+
 BILLING_BASIS = Contract(
     "billing_basis",
     "sewer service",
@@ -377,16 +447,18 @@ BILLING_BASIS = Contract(
         "derivation": column("string", "How the average came about", isin=DERIVATIONS),
         "derivation_note": column("string", "The same in words"),
         "is_provisional": column("boolean", "True while a district of the service has not delivered"),
-        "window_start": column("date", "First day of the winter window"),
-        "window_end": column("date", "First day after the winter window"),
-        "days_covered": column("int64", "Days of the window with counted consumption", "days", ge=0),
-        "winter_volume_thousandths": column(
-            "int64", "Volume counted in the window, in the unit of the average, rounded for show",
-            "thousandths of volume_unit", nullable=True,
+        "applied_as": column("string", "What the billing system does with it; empty without an average", isin=["", *APPLIED_AS]),
+        "applied_in_months": column("string", "Calendar months (1 to 12) in which it does so; empty for all"),
+        "other_months_billed_from": column("string", "What the other months are billed from", isin=["", "actual", "average"]),
+        "yields_to_lower_actual_after_months": column(
+            "int64", "Once so many months of use are known, a lower mean of them takes its place; empty if it stays",
+            "months", nullable=True, ge=1, le=12,
         ),
-        "periods_counted": column("int64", "Rows of consumption that counted", "rows", ge=0),
-        "periods_estimated": column("int64", "Of these, estimated", "rows", ge=0),
-        "periods_adjusted": column("int64", "Of these, adjusted", "rows", ge=0),
+        "crossing_bill": column(
+            "string", "Which average a bill has that crosses the effective date: by days, or by the day it is issued",
+            isin=CROSSING_BILLS,
+        ),
+        **_HISTORY,
         "effective_date": column("date", "First day on which the average is billed"),
         "rule_file": column("string", "Schedule whose averaging rule was used"),
         "slice_id": _slice,
@@ -403,6 +475,7 @@ BILLS = Contract(
         "period_start": column("date", "First day on which these charges hold"),
         "period_end": column("date", "First day after"),
         "billing_frequency": column("string", "How often a bill is sent", isin=FREQUENCIES),
+        "bills_in_period": column("int64", "Bills from period_start to period_end, all of this amount", "bills", ge=1, le=12),
         "amount_cents": column("int64", "Recurring charges of one billing period; empty if held", "cents", nullable=True, ge=0),
         "status": column("string", "ready, provisional (average carried forward) or held", isin=["ready", "provisional", "held"]),
         "status_reason": column("string", "Why it is not ready; empty if it is"),
@@ -412,33 +485,58 @@ BILLS = Contract(
 
 BILL_LINES = Contract(
     "bill_lines",
-    "charge of a bill",
-    ("service_id", "period_start", "charge_code"),
+    "charge (or tier of a charge) of a bill, and schedule where two share a bill by days",
+    ("service_id", "period_start", "charge_code", "tier", "schedule_file"),
     {
         "service_id": _service,
         "period_start": column("date", "First day on which the charge holds"),
         "charge_code": column("string", "Charge", not_empty=True),
+        "tier": column("int64", "Tier of the charge, the first being 1; 1 where it has none", ge=1),
         "quantity_thousandths": column("int64", "Quantity in one billing period", "thousandths of quantity_unit", ge=0),
-        "quantity_unit": column("string", "EDU-months, CCF or ESU-months", not_empty=True),
+        "quantity_unit": column(
+            "string", "EDU-months, ESU-months, account-months, pounds, a unit of volume, or dollars of other charges",
+            not_empty=True,
+        ),
         "rate_ten_thousandths": column("int64", "Rate per unit", "ten-thousandths of a dollar", ge=0),
         "amount_cents": column("int64", "quantity x rate, rounded", "cents", ge=0),
         "regional_amount_cents": column("int64", "The utility's part", "cents", ge=0),
         "local_amount_cents": column("int64", "The jurisdiction's part; both add to the amount", "cents", ge=0),
         "schedule_file": column("string", "Schedule that the rate stands in", not_empty=True),
     },
+)  # fmt: skip
+
+PAST_BILLS = Contract(
+    "past_bills",
+    "bill of the past that is to be rated with what was really used (a sheet of the office; not published)",
+    ("service_id", "bill_start"),
+    {
+        "service_id": _service,
+        "bill_start": column("date", "First day of the bill"),
+        "bill_end": column("date", "First day after it"),
+        "actual_volume_thousandths": column(
+            "int64",
+            "What was used in it; empty if the rule does not ask",
+            "thousandths of volume_unit",
+            nullable=True,
+            ge=0,
+        ),
+        "volume_unit": _volume_unit,
+    },
 )
 
 RATE_SCHEDULE = Contract(
     "rate_schedule",
-    "setting, rate or share of the year's schedule",
-    ("schedule_file", "item"),
+    "setting, rate or share of a schedule of the year",
+    ("schedule_file", "used_for", "item"),
     {
         "schedule_file": column("string", "The schedule's file", not_empty=True),
         "item": column("string", "Which setting, charge or share", not_empty=True),
         "value": column("string", "As it stands in the file"),
+        "counted_in": column("string", "Dollars per what, or the unit of the figure; empty for what is no figure"),
         "source": column("string", "Where it comes from"),
         "used_for": column("string", "averaging or charges", isin=["averaging", "charges"]),
         "effective_date": column("date", "Since when the schedule holds"),
+        "status": column("string", "adopted; a proposed schedule is never in force", isin=["adopted"]),
     },
 )
 
@@ -475,7 +573,7 @@ RECONCILIATION = Contract(
 
 PUBLISHED = [
     DELIVERIES, DELIVERY_TOTALS, CONSUMPTION, METERS, REJECTED_ROWS, SEWER_SERVICES, METER_LINKS, NON_SEWER_ACCOUNTS,
-    CURRENT_AVERAGES, EXTRACT_CHANGES, SERVICE_CONSUMPTION, UNMATCHED, ADJUSTMENTS, ADJUSTED_CONSUMPTION, FINDINGS,
-    BILLING_BASIS, BILLS, BILL_LINES, RATE_SCHEDULE, BILL_FILES, RECONCILIATION,
+    CURRENT_AVERAGES, STRENGTHS, EXTRACT_CHANGES, SERVICE_CONSUMPTION, UNMATCHED, ADJUSTMENTS, ADJUSTED_CONSUMPTION, FINDINGS,
+    WINTER_AVERAGES, CLASS_AVERAGES, BILLING_BASIS, BILLS, BILL_LINES, RATE_SCHEDULE, BILL_FILES, RECONCILIATION,
 ]  # fmt: skip
 """Every table of ``billing.duckdb``."""

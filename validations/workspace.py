@@ -15,14 +15,14 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from rate_tables.averaging_rule import reach, windows_of
+from rate_tables.billing_periods import SchedulePeriod, schedule_periods
 from rate_tables.config_file import ConfigError, Strict, load_config
 from rate_tables.schedule import (
     SHIPPED,
     LoadedSchedule,
     averaging_rule_for,
     load_schedules,
-    schedule_in_force,
-    window,
 )
 from validations.district import District
 from validations.source import Folder, filled_in
@@ -74,19 +74,37 @@ class WorkspaceFile(Strict):
 
 @dataclass(frozen=True)
 class Year:
-    """One annual update: billing year Y takes effect in Y and averages the winter before."""
+    """One annual update: billing year Y takes effect in Y and averages the winter before.
+
+    The window is that of the averaging rule; where billing cycles have windows of their own, all of them together.
+    """
 
     billing_year: int
     effective: dt.date
     window_start: dt.date
     window_end: dt.date
     averaging: LoadedSchedule
-    rates: LoadedSchedule | None
+    rate_periods: tuple[SchedulePeriod, ...]
+
+    @property
+    def rates(self) -> LoadedSchedule | None:
+        """The schedule that holds on the effective date."""
+        return self.rate_periods[0].schedule
+
+    @property
+    def use_dates(self) -> tuple[dt.date, dt.date]:
+        """First day of use that can count in this update, and the first day after; a cycle may begin before the window."""
+        return reach(self.averaging.schedule.averaging, self.effective)
+
+    @property
+    def fiscal_year(self) -> str:
+        """For people: ``2026-27``."""
+        return f"{self.billing_year}-{(self.billing_year + 1) % 100:02d}"
 
     @property
     def title(self) -> str:
         """For people: ``2026 (FY2026-27)``."""
-        return f"{self.billing_year} (FY{self.billing_year}-{(self.billing_year + 1) % 100:02d})"
+        return f"{self.billing_year} (FY{self.fiscal_year})"
 
 
 class Workspace:
@@ -156,8 +174,9 @@ class Workspace:
         averaging = averaging_rule_for(self.schedules, effective)
         if averaging is None:
             raise ConfigError(f"rate_tables/{self.file.rate_tables}: no adopted schedule; one is required.")
-        start, end = window(averaging.schedule.averaging, billing_year)
-        return Year(billing_year, effective, start, end, averaging, schedule_in_force(self.schedules, effective))
+        windows = windows_of(averaging.schedule.averaging, effective)
+        start, end = min(w.start for w in windows), max(w.end for w in windows)
+        return Year(billing_year, effective, start, end, averaging, schedule_periods(self.schedules, effective))
 
     @property
     def folders_of_deliveries(self) -> list[Path]:

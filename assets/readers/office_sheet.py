@@ -62,12 +62,16 @@ def read_office_sheet(
     """
     sheet = read_delimited(con, path, _LAYOUT, scratch)
     columns = {n: c for n, c in contract.columns.items() if n not in made_later}
-    missing = [scale_of(name)[0] for name in columns if scale_of(name)[0] not in sheet.header]
+    left_out = [n for n, c in columns.items() if (c.metadata or {}).get("optional") and n not in sheet.header]
+    missing = [scale_of(n)[0] for n in columns if n not in left_out and scale_of(n)[0] not in sheet.header]
     if missing:
         raise UnreadableFile(f"{shown_as}: the header lacks {', '.join(missing)}; it has: {', '.join(sheet.header)}")
 
     values, wrong = {}, []
     for name in columns:
+        if name in left_out:
+            values[name] = ibis.literal("")
+            continue
         text = sheet.rows.fields[sheet.header.index(scale_of(name)[0])].fill_null("").strip()
         value, unreadable = _value(text, name, contract.schema[name])
         values[name] = value

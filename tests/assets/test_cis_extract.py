@@ -69,9 +69,9 @@ def service_row(service_id: str = "S1", **changes: Any) -> dict[str, Any]:
     return {
         "service_id": service_id, "account_id": "C1", "premise_id": "P1", "customer_class": "single_family",
         "dwelling_units": 1, "edu_thousandths": 1000, "esu_thousandths": 1000, "jurisdiction": "fernbrook",
-        "billing_agency": "sewer_utility", "billing_frequency": "monthly", "status": "active",
+        "billing_agency": "sewer_utility", "billing_frequency": "monthly", "billing_cycle": "", "status": "active",
         "service_start": dt.date(2001, 2, 3), "service_end": None, "occupant_since": dt.date(2010, 1, 1),
-        "volume_source": "district", "slice_id": "alder_creek",
+        "volume_source": "district", "bears_account_charges": True, "slice_id": "alder_creek",
     } | changes  # fmt: skip
 
 

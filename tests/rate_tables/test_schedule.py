@@ -7,6 +7,8 @@ Does not belong here: computing with a schedule (averaging, charging).
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import shutil
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,20 +16,20 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from rate_tables.averaging_rule import windows_of
 from rate_tables.config_file import ConfigError
 from rate_tables.schedule import (
+    LOCK,
     SHIPPED,
     LoadedSchedule,
     averaging_rule_for,
     load_schedule,
     load_schedules,
+    lock_schedules,
     schedule_in_force,
-    window,
-    window_months,
 )
 
 CWS = SHIPPED / "clean_water_services"
-SHOWN = "rate_tables/clean_water_services/2018-07-01.yaml"
 CWS_SCHEDULES = load_schedules(CWS)
 TEXT = (CWS / "2018-07-01.yaml").read_text(encoding="utf-8")
 
@@ -53,104 +55,119 @@ def test_shipped_rates_are_exactly_the_published_ones() -> None:
         one.schedule.effective: {charge.per: charge.rate for charge in one.schedule.charges} for one in CWS_SCHEDULES
     }
     assert rates == {
-        day: {"edu_month": Decimal(base), "volume_month": Decimal(use), "esu_month": Decimal(swm)}
+        day: {"edu_month": Decimal(base), "ccf": Decimal(use), "esu_month": Decimal(swm)}
         for day, (base, use, swm) in PUBLISHED_RATES.items()
     }
     for one in CWS_SCHEDULES:
         rule = one.schedule.averaging
+        assert rule.no_history_default is not None
         assert {k: str(v) for k, v in rule.no_history_default.value.items()} == {"single_family": "8"}
-        assert (rule.unit.value, window_months(rule)) == ("ccf", 6)
+        assert rule.unit.value == "ccf"
 
 
 @pytest.mark.parametrize(("billing_year", "days"), [(2019, 181), (2020, 182), (2100, 181)])
 def test_the_winter_is_november_to_april(billing_year: int, days: int) -> None:
-    start, after = window(CWS_SCHEDULES[0].schedule.averaging, billing_year)
-    assert (start, after) == (dt.date(billing_year - 1, 11, 1), dt.date(billing_year, 5, 1))
-    assert (after - start).days == days
+    (winter,) = windows_of(CWS_SCHEDULES[0].schedule.averaging, dt.date(billing_year, 7, 1))
+    assert (winter.start, winter.end) == (dt.date(billing_year - 1, 11, 1), dt.date(billing_year, 5, 1))
+    assert (winter.days, winter.months) == (days, 6)
 
 
-NO_SHARE = "local_share_where_none_is_listed:"
-WHEN = "Budget FAQs 2019-20 (figures of fiscal year 2018-19)"
+BROKEN = Path(__file__).parent / "broken"
 
 
-def listed(share: str, charge: str = "sewer_use") -> str:
-    return f'  - {{jurisdiction: Beaverton, charge: {charge}, share: {share}, source: "a newspaper"}}\n'
+def test_each_broken_file_is_one_sentence_with_file_line_key_and_what_is_allowed() -> None:
+    """The first line of each file below ``broken/`` is the sentence, from its line on."""
+    expected = {}
+    for path in sorted(BROKEN.glob("*/*.yaml")):
+        sentence = path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+        joined = ", " if sentence.startswith("line ") else ": "
+        expected[path.parent.name] = f"rate_tables/{path.parent.name}/{path.name}{joined}{sentence}"
+    assert len(expected) > 35
+    said = {}
+    for name in expected:
+        with pytest.raises(ConfigError) as caught:
+            load_schedules(BROKEN / name)
+        said[name] = str(caught.value)
+    assert said == expected
+    assert all(len(sentence) < 400 for sentence in said.values()), "a sentence, not a copy of the file"
 
 
-BROKEN: dict[str, tuple[str, str, str, str, str]] = {
-    # mistake: (replaced, by, text on the line that is named, key that is named, what is allowed)
-    "key twice": ("status: adopted\n", "status: adopted\nstatus: proposed\n", "status: proposed", "'status'", "each key is allowed once"),
-    "key unknown": ("status: adopted", "statsu: adopted\nstatus: adopted", "statsu", "statsu", "utility, effective, status"),
-    "key unknown, inside": ("per: esu_month", "per: esu_month\n    unit: ESU", "unit: ESU", "charges.2.unit", "code, title, per, rate, source"),
-    "key not text": ("status: adopted", "[a, b]: c\nstatus: adopted", "[a, b]", "a key", "must be text"),
-    "rate as a bare number": ('rate: "1.93"', "rate: 1.93", "rate: 1.93", "charges.1.rate", 'a number written as text, for example "30.03"'),
-    "rate in words": ('rate: "1.93"', 'rate: "about 2"', "about 2", "charges.1.rate", "a number written as text"),
-    "rate too fine": ('rate: "1.93"', 'rate: "1.93001"', "1.93001", "charges.1.rate", "no more than 4 decimal places"),
-    "rate below zero": ('rate: "1.93"', 'rate: "-1.93"', "-1.93", "charges.1.rate", "greater than or equal to 0"),
-    "rate missing": ('    rate: "1.93"\n', "", "code: sewer_use", "charges.1.rate", "this key is required"),
-    "source missing": (", source: 'CWS \"Our Rates\": use charge per CCF'", "", "unit: {value: ccf}", "averaging.unit.source", "this key is required"),
-    "source of a rate missing": (f"    source: 'CWS {WHEN}'\n  - code: sewer_use", "  - code: sewer_use", "code: sewer_base", "charges.0.source", "this key is required"),
-    "purpose rule unknown": ("fire: leave_out", "fire: burn", "fire: burn", "averaging.purposes.value.fire", "'add', 'subtract', 'leave_out' or 'replace'"),
-    "purpose unknown": ("fire: leave_out", "fire: leave_out\n      pool: add", "pool: add", "averaging.purposes.value.pool", "'domestic', 'irrigation', 'fire'"),
-    "purpose without a rule": ("      fire: leave_out\n", "", "    value:", "averaging.purposes.value", "a rule for each meter purpose; fire has none"),
-    "unit unknown": ("value: ccf", "value: barrels", "value: barrels", "averaging.unit.value", "'ccf', 'cf', 'gal'"),
-    "month out of the winter": ("first_month: {value: 11", "first_month: {value: 3", "first_month", "averaging.first_month.value", "greater than or equal to 7"),
-    "default too fine": ('single_family: "8"', 'single_family: "8.1234"', "8.1234", "averaging.no_history_default.value.single_family", "no more than 3 decimal places"),
-    "term unknown": ("value: fiscal_year", "value: forever", "value: forever", "term.value", "'fiscal_year' or 'until_replaced'"),
-    "charge twice": ("code: swm", "code: sewer_use # once swm", "once swm", "charges.2.code", "charge codes that differ"),
-    "share beyond one": (NO_SHARE, f"local_shares:\n{listed(chr(34) + '1.01' + chr(34))}{NO_SHARE}", "1.01", "local_shares.0.share", "less than or equal to 1"),
-    "share below zero": (NO_SHARE, f"local_shares:\n{listed(chr(34) + '-0.1' + chr(34))}{NO_SHARE}", "-0.1", "local_shares.0.share", "greater than or equal to 0"),
-    "share too fine": (NO_SHARE, f"local_shares:\n{listed(chr(34) + '0.1234567' + chr(34))}{NO_SHARE}", "0.1234567", "local_shares.0.share", "no more than 6 decimal places"),
-    "share of no charge": (NO_SHARE, f"local_shares:\n{listed(chr(34) + '0.5' + chr(34), 'water')}{NO_SHARE}", "charge: water", "local_shares.0.charge", "sewer_base, sewer_use, swm"),
-    "share twice": (NO_SHARE, f"local_shares:\n{listed(chr(34) + '0.5' + chr(34))}{listed(chr(34) + '0.6' + chr(34))}{NO_SHARE}", "0.6", "local_shares.1", "one local share of sewer_use for Beaverton"),
-    "share of the others beyond one": ('value: "0"\n', 'value: "2"\n', 'value: "2"', "local_share_where_none_is_listed.value", "less than or equal to 1"),
-    "a day that no month has": ("2018-07-01", "2018-06-31", "effective", "'2018-06-31'", "day is out of range for month"),
-    "not readable as YAML": ("status: adopted", "status: [adopted", "term:", "", "expected ',' or ']'"),
-}  # fmt: skip
-
-
-def load_broken(folder: Path, text: str, name: str = "2018-07-01.yaml", utility: str = "clean_water_services") -> str:
-    """What loading ``text`` says."""
-    path = folder / utility / name
-    path.parent.mkdir()
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigError) as caught:
-        load_schedule(path)
-    return str(caught.value)
-
-
-@pytest.mark.parametrize("mistake", BROKEN)
-def test_a_mistake_is_one_sentence_with_file_line_key_and_what_is_allowed(tmp_path: Path, mistake: str) -> None:
-    replaced, by, on_the_line, key, allowed = BROKEN[mistake]
-    assert replaced in TEXT
-    text = TEXT.replace(replaced, by, 1)
-    sentence = load_broken(tmp_path, text)
-    said = sentence.removeprefix(f"{SHOWN}, line ")
-    assert said != sentence
-    line, _, rest = said.partition(": ")
-    assert on_the_line in text.splitlines()[int(line) - 1]
-    assert key in rest
-    assert allowed in rest
-    assert "\n" not in sentence
-    assert len(sentence) < 400, "a sentence, not a copy of the file"
+def test_the_line_that_is_named_is_the_one_that_is_wrong() -> None:
+    """Of the mistakes that stand on one line, that line holds the word that is wrong."""
+    wrong = {
+        "key_twice": "status: proposed", "key_unknown": "statsu", "number_not_text": "rate: 29.16", "rate_too_fine": "29.16001",
+        "tiers_do_not_rise": '"4"', "last_tier_with_end": "up_to", "percent_of_no_charge": "water", "share_twice": '"0.5"',
+        "citation_missing": "unit: {value: ccf}", "own_share_beyond_one": 'local_share: "2"', "class_unknown": "homes",
+    }  # fmt: skip
+    for name, word in wrong.items():
+        lines = (BROKEN / name / "2018-07-01.yaml").read_text(encoding="utf-8").splitlines()
+        number = int(lines[0].removeprefix("# line ").partition(":")[0])
+        # A flow list stands on one line; a charge's key may be named by the line on which the charge begins.
+        assert any(word in line for line in lines[number - 1 : number + 1]), name
 
 
 def test_several_mistakes_are_several_sentences(tmp_path: Path) -> None:
     text = TEXT.replace('rate: "29.16"', "rate: 29.16").replace("value: ccf", "value: barrels")
-    assert len(load_broken(tmp_path, text).splitlines()) == 2
+    path = tmp_path / "clean_water_services" / "2018-07-01.yaml"
+    path.parent.mkdir()
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_schedule(path)
+    assert len(str(caught.value).splitlines()) == 2
 
 
-def test_a_name_that_contradicts_the_date_is_refused(tmp_path: Path) -> None:
-    assert load_broken(tmp_path, TEXT, name="2018-07-02.yaml") == (
-        "rate_tables/clean_water_services/2018-07-02.yaml: key effective: 2018-07-01 contradicts the file's name; "
-        "the file must be called 2018-07-01.yaml."
+def copied(folder: Path) -> Path:
+    """The shipped schedules in a folder of their own, locked."""
+    target = folder / "clean_water_services"
+    shutil.copytree(CWS, target)
+    lock_schedules(target)
+    return target
+
+
+def test_a_schedule_that_has_been_used_does_not_change(tmp_path: Path) -> None:
+    folder = copied(tmp_path)
+    assert load_schedules(folder)
+    path = folder / "2019-07-01.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace('"1.99"', '"1.98"'), encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_schedules(folder)
+    assert str(caught.value) == (
+        "rate_tables/clean_water_services/2019-07-01.yaml: this schedule has been used for bills and is locked, but the file "
+        "was changed; restore it, and write what changes as a new file with the date from which it holds."
     )
+    path.unlink()
+    with pytest.raises(ConfigError, match="is locked, but it is gone; restore it"):
+        load_schedules(folder)
+    with pytest.raises(ConfigError):
+        lock_schedules(folder)
 
 
-def test_a_folder_that_contradicts_the_utility_is_refused(tmp_path: Path) -> None:
-    assert "key utility: 'clean_water_services' contradicts the folder; it must be 'other'." in load_broken(
-        tmp_path, TEXT, utility="other"
+def test_a_new_schedule_stands_beside_those_that_are_locked_until_it_is_locked_too(tmp_path: Path) -> None:
+    folder = copied(tmp_path)
+    text = TEXT.replace("effective: 2018-07-01", "effective: 2020-07-01")
+    (folder / "2020-07-01.yaml").write_text(text, encoding="utf-8")
+    (folder / "2021-07-01.yaml").write_text(
+        TEXT.replace("effective: 2018-07-01", "effective: 2021-07-01").replace("status: adopted", "status: proposed"),
+        encoding="utf-8",
     )
+    assert len(load_schedules(folder)) == 6
+    assert lock_schedules(folder) == ["2020-07-01.yaml"], "a proposed schedule may still change"
+    assert lock_schedules(folder) == []
+
+
+def test_the_lock_is_one_that_sha256sum_reads(tmp_path: Path) -> None:
+    folder = copied(tmp_path)
+    for line in (folder / LOCK).read_text(encoding="utf-8").splitlines():
+        digest, name = line.split("  ")
+        assert digest == hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    (folder / LOCK).write_text("nonsense\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"schedules.lock, line 1: not a hash"):
+        load_schedules(folder)
+
+
+def test_the_schedules_of_clean_water_services_are_locked() -> None:
+    names = {line.split("  ")[1] for line in (CWS / LOCK).read_text(encoding="utf-8").splitlines()}
+    assert names == {Path(one.file).name for one in CWS_SCHEDULES}
 
 
 days = st.dates(dt.date(2015, 1, 1), dt.date(2032, 12, 31))

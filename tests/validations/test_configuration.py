@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from rate_tables.config_file import ConfigError
+from rate_tables.schedule import SHIPPED
 from validations.district import AtCharacters, AtPosition
 from validations.workspace import SAMPLE, Workspace
 
@@ -143,9 +144,10 @@ def test_a_file_that_is_not_utf8_is_refused(folder: Path) -> None:
 
 def test_rate_tables_that_do_not_exist_are_refused_and_those_that_ship_are_named(folder: Path) -> None:
     edit(folder / WS, "rate_tables: clean_water_services", "rate_tables: elsewhere")
+    shipped = ", ".join(sorted({path.parent.name for path in SHIPPED.glob("*/*.yaml")}))
     assert said_of(folder) == (
         "workspace.yaml: key rate_tables: 'elsewhere' is not allowed; allowed: a folder below the workspace's "
-        "rate_tables/, or one that ships: clean_water_services."
+        f"rate_tables/, or one that ships: {shipped}."
     )
 
 
