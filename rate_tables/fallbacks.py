@@ -149,6 +149,9 @@ def with_fallbacks(s: ir.Table, rule: AveragingRule, effective: dt.date) -> ir.T
         (is_measured & s.is_awaited & has_prior, "carried_forward", s.prior_average_thousandths,
          "its district has not delivered; the average in force stays until it does", None),
         (is_measured & s.is_awaited, "held", held, "its district has not delivered and there is no average in force", None),
+        # A credit for what was estimated too high belongs to earlier months: nobody used less than nothing.
+        (enough & (s.winter_volume_thousandths < 0), "held", held,
+         "the winter's volumes add to less than zero, as after estimates that were too high: a person has to decide", None),
         (enough & (s.periods_adjusted > 0), "adjusted", s.average_thousandths,
          "from its own winter, with consumption adjustments", None),
         (enough, "computed", s.average_thousandths, "from its own winter", None),

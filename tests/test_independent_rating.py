@@ -116,6 +116,8 @@ def expected_basis(folder: Path) -> dict[str, tuple[str, Decimal | None]]:
         if service["volume_source"] != "district" and before:
             return "prior_year", average_before
         covered = len(days[service_id])
+        if covered >= 90 and volume[service_id] < 0:
+            return "held", None
         if covered >= 90:
             average = volume[service_id] * 181 / (covered * 6)
             hundredths = max(half_up(average * 100), 0)
