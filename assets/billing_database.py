@@ -49,16 +49,18 @@ def _published_column(name: str) -> str:
 # Names of tables and columns in this SQL are those of the contracts, and paths are quoted: nothing comes from a file.
 
 
-def _source(contract: Contract, files: list[str]) -> str:
+def _source(contract: Contract, files: list[Path]) -> str:
     """SQL of the stored rows; a column that files made by an earlier version do not have is empty, as all are without files."""
     present = set(pq.read_schema(files[0]).names) if files else set()
     absent = [f'NULL::{_SQL_TYPES[str(contract.schema[n])]} AS "{n}"' for n in contract.columns if n not in present]
     if not files:
         return f"SELECT {', '.join(absent)} WHERE false"
-    return f"SELECT {', '.join(['*', *absent])} FROM read_parquet([{', '.join(map(_quoted, files))}])"  # noqa: S608
+    return (
+        f"SELECT {', '.join(['*', *absent])} FROM read_parquet([{', '.join(_quoted(literal(file)) for file in files)}])"  # noqa: S608
+    )
 
 
-def _create(con: duckdb.DuckDBPyConnection, contract: Contract, paths: dict[int, list[str]]) -> None:
+def _create(con: duckdb.DuckDBPyConnection, contract: Contract, paths: dict[int, list[Path]]) -> None:
     """One table with the rows of every year; without rows if no year has any."""
     columns = ", ".join(_published_column(name) for name in contract.columns)
     years = {year: files for year, files in sorted(paths.items()) if files} or {0: []}
@@ -93,7 +95,7 @@ def publish(session: Session) -> dict[str, int]:
             for contract in PUBLISHED:
                 paths = {
                     year: [
-                        literal(path)
+                        path
                         for path in (store.path(contract, year, s) for s in slices_of(contract, workspace))
                         if path.exists()
                     ]

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pipelines.district_entry.guess import guess
 
+from pipelines.district_entry.guess import guess
 from validations.district import District
 from validations.workspace import Workspace
 

@@ -233,7 +233,8 @@ class _Reading:
     def _winter(self) -> None:
         year = self._door.year
         start, end = year.window_start, year.window_end
-        least = year.averaging.schedule.averaging.minimum_days.value
+        asked = year.averaging.schedule.averaging.enough_history.value
+        least = next((enough.days for enough in asked if enough.days), 1)
         meters, covered, enough = self._rows(
             """
             WITH periods AS (

@@ -38,7 +38,7 @@ def services(*rows: dict[str, Any]) -> ir.Table:
         "customer_class": "single_family", "jurisdiction": "Tigard", "dwelling_units": 1, "billing_cycle": "",
         "edu_thousandths": 1000, "status": "active", "service_end": None, "volume_source": "district", "is_awaited": False,
         "prior_average_thousandths": None, "prior_is_own": False, "average_thousandths": None, "has_enough_history": False,
-        "periods_adjusted": 0, "previous_occupant_average_thousandths": None, "class_average_thousandths": None,
+        "periods_adjusted": 0, "winter_volume_thousandths": 1, "previous_occupant_average_thousandths": None, "class_average_thousandths": None,
     }  # fmt: skip
     texts = {"service_id", "customer_class", "jurisdiction", "billing_cycle", "status", "volume_source"}
     flags = {"is_awaited", "prior_is_own", "has_enough_history"}
@@ -169,3 +169,11 @@ def test_the_note_says_what_is_lacking_and_what_stands_in() -> None:
         "less than 3 full months or 90 % of the days and 2 months of at least 20 days of the premise's winter are known: "
         "a person has to set one"
     )
+
+
+def test_a_winter_below_zero_waits_for_a_person_whatever_else_could_stand_in() -> None:
+    credit = {"average_thousandths": 0, "has_enough_history": True, "winter_volume_thousandths": -1}
+    prior = {"prior_average_thousandths": 2_000, "prior_is_own": True}
+    assert outcomes(ruled(), credit, credit | prior, credit | {"winter_volume_thousandths": 0}) == [
+        ("held", None), ("held", None), ("computed", 0),
+    ]  # fmt: skip
