@@ -35,7 +35,7 @@ MISTAKES: dict[str, tuple[str, dict[str, Any], str]] = {
     "a password for a variable": ("sftp", {"password_variable": "correct horse"}, "key source.password_variable: not allowed as it stands; allowed: the name of an environment variable in capital letters, such as ALDER_CREEK_PASSWORD."),
     "no host key": ("sftp", {"host_keys": None}, "key source: not allowed as it stands; allowed: either host_keys or known_hosts: a server that nobody knows is not asked."),
     "a host key that is none": ("sftp", {"host_keys": ["ssh-ed25519 AAAA"]}, "allowed: a host key as ssh-keyscan prints it, without the host's name: ssh-ed25519 AAAA...."),
-    "known hosts elsewhere": ("sftp", {"host_keys": None, "known_hosts": "/root/.ssh/known_hosts"}, "allowed: a file of the workspace, as a path below its folder: known_hosts or certificates/alder.pem."),
+    "known hosts elsewhere": ("sftp", {"host_keys": None, "known_hosts": "/etc/ssh/known_hosts"}, "allowed: a file of the workspace, as a path below its folder: known_hosts or certificates/alder.pem."),
     "no login": ("sftp", {"password_variable": None}, "allowed: either password_variable or private_key_variable."),
     "plain http": ("https", {"downloads": [{"url": "http://alder.example/{year}", "sha256": {2018: "0" * 64}}]}, "key source.downloads.0.url: not allowed as it stands; allowed: an address that begins with https:// and holds no user and no password."),
     "a password in an address": ("https", {"downloads": [{"url": "https://u:p@alder.example/{year}", "sha256": {2018: "0" * 64}}]}, "an address that begins with https:// and holds no user and no password."),
