@@ -63,9 +63,9 @@ def account_number(text: ir.StringValue, rule: AccountNumbers) -> AccountNumber:
     """The number with its zeros and without what the CIS does not know of it; still without the cross-reference."""
     number, problems = text, []
     if rule.width is not None:
-        number = ibis.ifelse(
-            text.re_search("^[0-9]+$") & (text.length() < rule.width), text.lpad(rule.width, "0"), text
-        )
+        # A check digit of modulus 11 may be an X.
+        lacks_zeros = text.re_search("^[0-9]+X?$") & (text.length() < rule.width)
+        number = ibis.ifelse(lacks_zeros, text.lpad(rule.width, "0"), text)
         problems.append((number.length() > rule.width, "account_too_long"))
     if rule.check_digit is not None:
         problems.append((_check_digit_is_wrong(number, rule.check_digit), "check_digit_wrong"))

@@ -303,6 +303,15 @@ def test_a_check_digit_is_recomputed(con: Any, scheme: str, number: str, is_righ
         assert row["value"] == number[:-1]
 
 
+@pytest.mark.parametrize(("number", "value"), [("6X", "0006"), ("18", "0001"), ("X", ""), ("A6X", "A6")])
+def test_zeros_that_a_number_lost_come_back_though_its_check_digit_is_a_letter(
+    con: Any, number: str, value: str
+) -> None:
+    rule = AccountNumbers.model_validate({"width": 5, "check_digit": {"scheme": "mod11", "is_part": False}})
+    table = ibis.memtable({"n": [number]}, schema={"n": "string"})
+    assert con.to_pyarrow(table.select(value=account_number(table.n, rule).value))["value"].to_pylist() == [value]
+
+
 REFERRED = {
     "width": 6,
     "check_digit": {"scheme": "luhn", "is_part": False},
