@@ -39,7 +39,8 @@ from rate_tables.averaging_steps import (
     Round,
     ScalePartMonths,
 )  # fmt: skip
-from rate_tables.counted_use import counted_periods, days_between, of_window, window_number
+from rate_tables.calendar_days import days_between
+from rate_tables.counted_use import counted_periods, of_window, window_number
 from rate_tables.exact import round_half_away, truncating_divide, widened
 from rate_tables.looked_up import looked_up
 from rate_tables.volume_units import SIZE_8NL

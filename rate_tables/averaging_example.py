@@ -21,8 +21,8 @@ import pyarrow as pa
 
 from rate_tables.averaging import averages_of_services
 from rate_tables.averaging_rule import AveragingRule, thousandths_of
-from rate_tables.averaging_window import months_later
-from rate_tables.fallbacks import with_fallbacks
+from rate_tables.calendar_days import after_months
+from rate_tables.fallbacks import undecided, with_fallbacks
 from rate_tables.terms import Purpose
 from rate_tables.volume_units import VolumeUnit
 
@@ -84,8 +84,8 @@ def _table(rows: list[dict[str, Any]], types: dict[str, pa.DataType]) -> ir.Tabl
 
 def _laid_out(customer: Customer, rule: AveragingRule) -> tuple[ir.Table, ir.Table, ir.Table, ir.Table]:
     """Consumption, what it serves, adjustments (none) and the one service."""
-    text, day, number = pa.string(), pa.date32(), pa.int64()
-    whole_months = [Period(first, months_later(first, 1), volume) for first, volume in customer.months]
+    text, day, number, truth = pa.string(), pa.date32(), pa.int64(), pa.bool_()
+    whole_months = [Period(first, after_months(first, 1), volume) for first, volume in customer.months]
     purposes = dict(customer.meters)
     periods = [*customer.periods, *whole_months]
     account = {"district_id": "example", "district_account": "A"}
@@ -124,7 +124,10 @@ def _laid_out(customer: Customer, rule: AveragingRule) -> tuple[ir.Table, ir.Tab
             "service_id": text, "purpose": text, "link_start": day, "link_end": day, "share_from_millionths": number,
             "share_to_millionths": number,
         }),
-        _table([], meter | period | {"adjusted_volume_thousandths": number}),
+        _table([], {
+            "service_id": text, "district_id": text, "source_file": text, "source_row": number, "source_column": text,
+            "adjusted_volume_thousandths": number, "is_left_out": truth,
+        }),
         _table([service], {
             "service_id": text, "customer_class": text, "jurisdiction": text, "billing_cycle": text, "dwelling_units": number,
             "edu_thousandths": number, "status": text, "service_start": day, "service_end": day, "occupant_since": day,
@@ -141,7 +144,7 @@ def averaged(con: Any, rule: AveragingRule, effective: dt.date, customer: Custom
 
     services = averages_of_services(*_laid_out(customer, rule), rule, effective)
     found = with_fallbacks(
-        services.mutate(
+        undecided(services).mutate(
             is_awaited=ibis.literal(False),
             prior_average_thousandths=known(customer.prior_average),
             prior_is_own=ibis.literal(customer.prior_average is not None),

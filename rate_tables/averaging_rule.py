@@ -28,8 +28,8 @@ from rate_tables.averaging_window import (
     Month,
     MonthsWindow,
     WindowOfUse,
-    months_later,
 )  # fmt: skip
+from rate_tables.calendar_days import after_months
 from rate_tables.config_file import NotAllowed, Strict
 from rate_tables.terms import Average, Cited, CustomerClass, Purpose, Share, VolumeSource
 from rate_tables.volume_units import VolumeUnit
@@ -226,7 +226,7 @@ def spans_of(rule: AveragingRule, window: Window) -> list[tuple[dt.date, dt.date
         return [(window.start, window.end, window.months or 1)]
     each = counted_by.each if isinstance(counted_by, ByMonths) else 1
     return [
-        (months_later(window.start, n), months_later(window.start, n + each), each)
+        (after_months(window.start, n), after_months(window.start, n + each), each)
         for n in range(0, window.months, each)
     ]
 

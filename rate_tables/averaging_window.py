@@ -13,17 +13,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from rate_tables.calendar_days import after_months
 from rate_tables.config_file import NotAllowed, Strict
 
 Month = Annotated[int, Field(ge=1, le=12)]
 Dates = tuple[dt.date, dt.date]
 """First day, and first day after."""
-
-
-def months_later(day: dt.date, months: int) -> dt.date:
-    """The same day of the month, ``months`` later (or earlier). ValueError if that month has no such day."""
-    count = day.year * 12 + day.month - 1 + months
-    return day.replace(year=count // 12, month=count % 12 + 1)
 
 
 class MonthsWindow(Strict):
@@ -35,10 +30,10 @@ class MonthsWindow(Strict):
 
     def until(self, effective: dt.date) -> Dates:
         """The last such stretch that has ended by ``effective``."""
-        after = months_later(dt.date(effective.year, self.last, 1), 1)
+        after = after_months(dt.date(effective.year, self.last, 1), 1)
         if after > effective:
-            after = months_later(after, -12)
-        return months_later(after, -self.months), after
+            after = after_months(after, -12)
+        return after_months(after, -self.months), after
 
     @property
     def months(self) -> int:

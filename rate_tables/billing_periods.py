@@ -13,6 +13,7 @@ import datetime as dt
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
+from rate_tables.calendar_days import after_months
 from rate_tables.schedule import LoadedSchedule, schedule_in_force
 from rate_tables.terms import MONTHS_PER_BILL
 
@@ -44,17 +45,6 @@ class BillStretch:
     end: dt.date
     bills: int
     parts: tuple[BillPart, ...]
-
-
-def after_months(day: dt.date, months: int) -> dt.date:
-    """The same day of the month ``months`` later, or that month's last."""
-    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
-    for last in (day.day, 30, 29, 28):
-        try:
-            return dt.date(year, month + 1, min(day.day, last))
-        except ValueError:
-            continue
-    raise AssertionError("every month has 28 days")
 
 
 def schedule_periods(schedules: list[LoadedSchedule], start: dt.date) -> tuple[SchedulePeriod, ...]:

@@ -19,6 +19,7 @@ import ibis.expr.types as ir
 
 from rate_tables.averaging_rule import AveragingRule, Window, reach, spans_of, windows_of
 from rate_tables.averaging_window import ByCycles
+from rate_tables.calendar_days import days_between
 from rate_tables.cycles import with_cycles
 from rate_tables.exact import part_of
 from rate_tables.looked_up import looked_up
@@ -32,10 +33,6 @@ COUNTED = (
     "service_id", "window_no", "span_start", "span_end", "span_months", "source_file", "source_row", "source_column",
     "counted_start", "counted_end", "covers", "volume_unit", "counted_volume_thousandths", "is_estimated", "is_adjusted",
 )  # fmt: skip
-
-
-def days_between(earlier: ir.DateValue, later: ir.DateValue) -> ir.IntegerValue:
-    return later.delta(earlier, unit="day")
 
 
 def window_number(services: ir.Table, windows: Sequence[Window]) -> ir.IntegerValue:
@@ -138,8 +135,9 @@ def counted_periods(
     )
     met = met.filter(met.counted_end > met.counted_start)
 
-    period = ["district_id", "district_account", "meter_id", "period_start", "period_end"]
-    met = looked_up(met, adjusted_consumption, period, "adjusted_volume_thousandths")
+    record = ["service_id", "district_id", "source_file", "source_row", "source_column"]
+    met = looked_up(met, adjusted_consumption, record, "adjusted_volume_thousandths", "is_left_out")
+    met = met.filter(~met.is_left_out.fill_null(False))
     source = "billed_volume_thousandths" if rule.averaged_volume.value == "billed" else "registered_volume_thousandths"
     volume = ibis.coalesce(met.adjusted_volume_thousandths, met[source])
 

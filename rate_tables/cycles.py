@@ -10,15 +10,12 @@ import ibis
 import ibis.expr.types as ir
 
 from rate_tables.averaging_window import ByCycles
+from rate_tables.calendar_days import days_between
 from rate_tables.exact import round_half_away
 from rate_tables.looked_up import looked_up
 
 _METER = ["service_id", "district_id", "district_account", "meter_id"]
 _PART = ["service_id", "district_id", "source_file", "source_row", "source_column", "purpose", "link_start"]
-
-
-def _days(earlier: ir.DateValue, later: ir.DateValue) -> ir.IntegerValue:
-    return later.delta(earlier, unit="day")
 
 
 def _with_ends(covering: ir.Table, joined_up_to_days: int) -> ir.Table:
@@ -36,7 +33,7 @@ def _with_ends(covering: ir.Table, joined_up_to_days: int) -> ir.Table:
         c.filter(c.is_first).group_by("service_id", period_end="period_start").agg(taken_over=ibis._.period_end.max())
     )
     c = looked_up(c, taking_over, ["service_id", "period_end"], "taken_over")
-    is_change = c.is_last & c.taken_over.notnull() & (_days(c.period_start, c.taken_over) <= joined_up_to_days)
+    is_change = c.is_last & c.taken_over.notnull() & (days_between(c.period_start, c.taken_over) <= joined_up_to_days)
     return c.mutate(closes=ibis.ifelse(is_change.fill_null(False), c.taken_over, c.period_end))
 
 
@@ -52,7 +49,7 @@ def with_cycles(parts: ir.Table, counted_by: ByCycles) -> ir.Table:
     reads = covering.group_by("service_id", "closes").agg(opens=ibis._.period_start.min())
     in_order = ibis.window(group_by="service_id", order_by="closes")
     before = reads.closes.lag().over(in_order)
-    reads = reads.mutate(is_new=(before.isnull() | (_days(before, reads.closes) > within)).cast("int64"))
+    reads = reads.mutate(is_new=(before.isnull() | (days_between(before, reads.closes) > within)).cast("int64"))
     reads = reads.mutate(
         cycle_no=reads.is_new.sum().over(
             ibis.window(group_by="service_id", order_by="closes", preceding=None, following=0)
@@ -61,7 +58,7 @@ def with_cycles(parts: ir.Table, counted_by: ByCycles) -> ir.Table:
     cycles = reads.group_by("service_id", "cycle_no").agg(opens=ibis._.opens.min(), span_end=ibis._.closes.max())
     ended = cycles.span_end.lag().over(ibis.window(group_by="service_id", order_by="cycle_no"))
     cycles = cycles.mutate(span_start=ibis.greatest(cycles.opens, ended.fill_null(cycles.opens)))
-    days = _days(cycles.span_start, cycles.span_end)
+    days = days_between(cycles.span_start, cycles.span_end)
     months = (
         ibis.greatest(round_half_away(days * 12, 365), 1)
         if counted_by.months_each == "by_its_days"
@@ -75,7 +72,7 @@ def with_cycles(parts: ir.Table, counted_by: ByCycles) -> ir.Table:
     after = others.select(*_PART, read="period_end").inner_join(
         cycles.select("service_id", "cycle_no", "span_end"), "service_id"
     )
-    after = after.filter(_days(after.read, after.span_end) >= -within)
+    after = after.filter(days_between(after.read, after.span_end) >= -within)
     first_after = after.group_by(_PART).agg(cycle_no=ibis._.cycle_no.min())
     theirs = others.inner_join(first_after, _PART)
     columns = [*parts.columns, "cycle_no"]

@@ -13,6 +13,7 @@ the result is narrowed where the table is cast to its declared schema, loudly if
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import ibis
@@ -80,3 +81,9 @@ def part_of(
 def widened(value: ir.IntegerValue) -> ir.IntegerValue:
     """The same whole number with 128 bits, so that a product of it does not overflow. Null in, null out."""
     return ibis.ifelse(value.isnull(), ibis.null("int64"), ibis.array([value]).sums())
+
+
+def rounded(value: Fraction) -> int:
+    """A fraction as ``round_half_away`` rounds it, for the few figures that are worked out one by one."""
+    half_up = (2 * abs(value.numerator) + value.denominator) // (2 * value.denominator)
+    return half_up if value >= 0 else -half_up

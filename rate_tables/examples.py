@@ -22,7 +22,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from rate_tables.averaging_example import Averaged, Customer, Period, averaged
-from rate_tables.billing_periods import after_months
+from rate_tables.calendar_days import after_months
 from rate_tables.charging import STRENGTH_COLUMNS, charge_lines, held_reasons, strength_column
 from rate_tables.config_file import ConfigError, ExactNumber, Strict, load_config
 from rate_tables.exact import whole

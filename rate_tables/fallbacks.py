@@ -67,6 +67,17 @@ def class_averages(services: ir.Table, rule: AveragingRule, effective: dt.date) 
     )
 
 
+def undecided(services: ir.Table) -> ir.Table:
+    """Services about whose averages no person has said anything, as ``with_fallbacks`` wants them."""
+    return services.mutate(
+        set_average_thousandths=ibis.null("int64"),
+        keeps_prior_average=ibis.literal(False),
+        set_by=ibis.null("string"),
+        has_left_out=ibis.literal(False),
+        history_note=ibis.null("string"),
+    )
+
+
 def _in_words(enough: Enough) -> str:
     said = []
     if enough.days is not None:
@@ -112,7 +123,10 @@ def with_fallbacks(s: ir.Table, rule: AveragingRule, effective: dt.date) -> ir.T
     """Services with derivation, winter_average_thousandths, derivation_note and how the average is applied.
 
     ``s``: one row per service as in the CIS extract, with the columns of ``averages_of_services``, is_awaited (its district has
-    not delivered), prior_average_thousandths (in the rule's unit), prior_is_own, class_average_thousandths.
+    not delivered), prior_average_thousandths (in the rule's unit), prior_is_own, class_average_thousandths,
+    set_average_thousandths (an average that a person set, in the rule's unit), keeps_prior_average (a person decided that the
+    average in force stays), set_by (the entry or decision that says so), has_left_out (periods were left out of its winter),
+    history_note (what a person should know of its winter, in words, or null).
 
     Adds also applied_as ("" without an average), applied_in_months (numbers, "" for all), other_months_billed_from ("" where
     all are alike), yields_to_lower_actual_after_months, crossing_bill, is_provisional.
@@ -133,6 +147,7 @@ def with_fallbacks(s: ir.Table, rule: AveragingRule, effective: dt.date) -> ir.T
     has_prior = s.prior_average_thousandths.notnull()
     enough = is_measured & s.has_enough_history.fill_null(False)
 
+    to_know = (ibis.literal("; ") + s.history_note).fill_null("")
     source = ibis.literal("volume source ") + s.volume_source
     takes = [(fallback, *_taken(fallback, s, default)) for fallback in rule.without_enough_history.value]
     none_left = " and its class has no default: a person has to set one" if defaults else ": a person has to set one"
@@ -144,6 +159,12 @@ def with_fallbacks(s: ir.Table, rule: AveragingRule, effective: dt.date) -> ir.T
          ibis.literal("class ") + s.customer_class + " is billed from its metered use, not from a winter average", None),
         (is_fixed, "fixed", round_half_away(widened(s.edu_thousandths) * per_edu, 1000),
          ibis.literal("class ") + s.customer_class + " is billed a fixed volume per EDU", None),
+        (s.set_average_thousandths.notnull(), "override", s.set_average_thousandths,
+         ibis.literal("a person set this average: ") + s.set_by, None),
+        (s.keeps_prior_average & has_prior, "prior_year", s.prior_average_thousandths,
+         ibis.literal("a person decided that the average in force stays: ") + s.set_by, None),
+        (s.keeps_prior_average, "held", held,
+         ibis.literal("a person decided that the average in force stays, and there is none: ") + s.set_by, None),
         (~is_measured & has_prior, "prior_year", s.prior_average_thousandths,
          source + ": no district history, the average in force stays", None),
         (is_measured & s.is_awaited & has_prior, "carried_forward", s.prior_average_thousandths,
@@ -152,9 +173,9 @@ def with_fallbacks(s: ir.Table, rule: AveragingRule, effective: dt.date) -> ir.T
         # A credit for what was estimated too high belongs to earlier months: nobody used less than nothing.
         (enough & (s.winter_volume_thousandths < 0), "held", held,
          "the winter's volumes add to less than zero, as after estimates that were too high: a person has to decide", None),
-        (enough & (s.periods_adjusted > 0), "adjusted", s.average_thousandths,
-         "from its own winter, with consumption adjustments", None),
-        (enough, "computed", s.average_thousandths, "from its own winter", None),
+        (enough & ((s.periods_adjusted > 0) | s.has_left_out), "adjusted", s.average_thousandths,
+         ibis.literal("from its own winter, with consumption adjustments") + to_know, None),
+        (enough, "computed", s.average_thousandths, ibis.literal("from its own winter") + to_know, None),
         *((can, word, average, short + note, fallback) for fallback, can, word, average, note in takes if word != "held"),
         (~is_measured, "held", held, source + " and no average in force: a person has to set one", None),
     ]  # fmt: skip
@@ -174,7 +195,8 @@ def with_fallbacks(s: ir.Table, rule: AveragingRule, effective: dt.date) -> ir.T
     own = rule.applied.value
     other_words = {n: f.applied_as for n in numbers if (f := outcomes[n][4]) and f.applied_as}
     yields = {n: f.yields_to_lower_actual_after_months for n in numbers if (f := outcomes[n][4])}
-    is_provisional = s.is_awaited & (s.volume_source == "district") & (s.place > 3)
+    is_decided = s.set_average_thousandths.notnull() | s.keeps_prior_average
+    is_averaged = derivation.notin(["excluded", "fixed"])
     s = s.mutate(
         derivation=derivation,
         winter_average_thousandths=ibis.cases(*((s.place == n, s[f"_average_{n}"]) for n in numbers), else_=ibis.null("int64")),
@@ -183,7 +205,7 @@ def with_fallbacks(s: ir.Table, rule: AveragingRule, effective: dt.date) -> ir.T
             *((s.place == n, ibis.literal(months, "int64")) for n, months in yields.items() if months),
             (s.place < 0, ibis.null("int64")), else_=ibis.null("int64"),
         ),
-        is_provisional=is_provisional,
+        is_provisional=s.is_awaited & is_measured & is_averaged & ~is_decided,
     )  # fmt: skip
     has_average = s.winter_average_thousandths.notnull()
     return s.mutate(

@@ -16,11 +16,8 @@ import datetime as dt
 import ibis
 import ibis.expr.types as ir
 
+from rate_tables.calendar_days import days_between
 from rate_tables.exact import round_half_away
-
-
-def _days(later: ir.DateValue, earlier: ir.DateValue) -> ir.IntegerValue:
-    return later.delta(earlier, unit="day")
 
 
 def bill_volume(bills: ir.Table, average: ir.IntegerValue, days_of_year: int) -> ir.IntegerValue:
@@ -30,7 +27,7 @@ def bill_volume(bills: ir.Table, average: ir.IntegerValue, days_of_year: int) ->
     applied as daily use.
     """
     actual = bills.actual_volume_thousandths
-    daily = round_half_away(average * 12 * _days(bills.bill_end, bills.bill_start), days_of_year)
+    daily = round_half_away(average * 12 * days_between(bills.bill_start, bills.bill_end), days_of_year)
     whole = ibis.ifelse(bills.applied_as == "average_daily_use", daily, average * bills.months_of_bill)
     lesser = ibis.cases((whole.isnull() | actual.isnull(), ibis.null("int64")), (whole < actual, whole), else_=actual)
     limited = bills.applied_as.isin(["upper_limit", "lesser_of_average_and_actual"])
@@ -65,9 +62,9 @@ def bill_parts(bills: ir.Table, start: dt.date, end: dt.date, days_of_year: int)
     parts = [
         bills.mutate(
             bill_volume_thousandths=bill_volume(bills, average, days_of_year),
-            from_day=_days(first, bills.bill_start),
-            to_day=_days(last, bills.bill_start),
-            days=_days(bills.bill_end, bills.bill_start),
+            from_day=days_between(bills.bill_start, first),
+            to_day=days_between(bills.bill_start, last),
+            days=days_between(bills.bill_start, bills.bill_end),
         ).filter((first < last) & counts)
         for average, first, last, counts in sides
     ]

@@ -1,4 +1,5 @@
-"""The terms that schedules, charges and averaging rules share: customer classes, frequencies, a value with its source.
+"""The terms that schedules, charges and averaging rules share: customer classes, frequencies, kinds of
+adjustment and decision, a value with its source.
 
 Belongs here: what a schedule's file may say in more than one of its parts.
 Does not belong here: the parts themselves (``schedule``, ``charge``, ``averaging_rule``).
@@ -23,6 +24,16 @@ Purpose = Literal["domestic", "irrigation", "fire", "deduct", "make_up", "blow_d
 VolumeSource = Literal["district", "well", "permit", "flat", "wholesale"]
 Pollutant = Literal["bod", "cod", "tss"]
 BillingFrequency = Literal["monthly", "two_monthly", "quarterly", "half_yearly", "yearly"]
+
+AdjustmentKind = Literal[
+    "leak", "evaporation", "industrial_discharge", "product", "irrigation", "deduct_meter", "added_supply", "pool", "vacancy",
+    "meter_error", "override",
+]  # fmt: skip
+AdjustmentMethod = Literal[
+    "prior_year", "mean_of_bills_before", "volume", "leave_out", "make_up_less_blow_down", "share", "effluent_meter",
+    "water_balance", "deduct", "above_mean", "add", "average",
+]  # fmt: skip
+Decision = Literal["as_it_is", "as_proposed", "leave_out", "prior_average", "set_average"]
 
 MONTHS_PER_BILL: dict[str, int] = {"monthly": 1, "two_monthly": 2, "quarterly": 3, "half_yearly": 6, "yearly": 12}
 

@@ -43,6 +43,7 @@ class Period:
     registered: int = 0
     read_type: str = "actual"
     adjusted: int | None = None
+    is_left_out: bool = False
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ def parts_of(
     for name, meter in world.meters.items():
         for period in meter.periods:
             row += 1
-            if period.end <= near[0] or period.start >= near[1]:
+            if period.is_left_out or period.end <= near[0] or period.start >= near[1]:
                 continue
             volume = period.registered if rule.averaged_volume.value == "registered" else period.billed
             volume = volume if period.adjusted is None else period.adjusted

@@ -88,17 +88,24 @@ def rows_of(world: World) -> dict[Contract, list[dict[str, Any]]]:
             row += 1
             volumes = {"registered_volume_thousandths": p.registered, "billed_volume_thousandths": p.billed}
             when = {"period_start": p.start, "period_end": p.end, "volume_unit": meter.unit}
+            record = {"source_file": "a.csv", "source_row": row, "source_column": ""}
             consumption.append(
-                here | when | volumes | {
+                here | when | volumes | record | {
                     "days": (p.end - p.start).days, "read_type": p.read_type, "is_rollover": False,
-                    "delivered_quantity_thousandths": p.billed, "source_file": "a.csv", "source_row": row, "source_column": "",
+                    "delivered_quantity_thousandths": p.billed,
                 }
             )  # fmt: skip
-            if p.adjusted is not None:
-                adjusted.append(
-                    here | when | volumes
-                    | {"service_id": "S1", "adjusted_volume_thousandths": p.adjusted, "adjustment_id": f"J{row}"}
-                )  # fmt: skip
+            if p.adjusted is not None or p.is_left_out:
+                counts = p.billed if p.adjusted is None else p.adjusted
+                change = {
+                    "adjusted_volume_thousandths": counts,
+                    "is_left_out": p.is_left_out,
+                    "adjustment_id": f"J{row}",
+                }
+                adjusted += [
+                    here | when | volumes | record | change | {"service_id": service_id}
+                    for service_id in sorted({k.service for k in meter.links})
+                ]
         links += [
             here | {
                 "service_id": k.service, "purpose": k.purpose, "link_start": k.start, "link_end": k.end,
@@ -190,7 +197,7 @@ purposes = st.sampled_from(
 def meters(draw: st.DrawFn, services: list[str]) -> Meter:
     periods: dict[tuple[dt.date, dt.date], Period] = {}
     day = draw(near_winter)
-    for length, step, billed, registered, read_type, adjusted in draw(
+    for length, step, billed, registered, read_type, adjusted, is_left_out in draw(
         st.lists(
             st.tuples(
                 st.sampled_from([1, 7, 15, 28, 30, 30, 31, 31, 61, 92, 400]),
@@ -199,12 +206,13 @@ def meters(draw: st.DrawFn, services: list[str]) -> Meter:
                 volumes,
                 st.sampled_from(["actual", "estimated", "corrected"]),
                 st.one_of(st.none(), st.none(), st.none(), st.integers(0, 200_000)),
+                st.sampled_from([False, False, False, False, True]),
             ),
             min_size=1, max_size=9,
         )
     ):  # fmt: skip
         end = day + dt.timedelta(days=length)
-        periods[day, end] = Period(day, end, billed, registered, read_type, adjusted)
+        periods[day, end] = Period(day, end, billed, registered, read_type, adjusted, is_left_out)
         day = end + dt.timedelta(days=step)
     links = []
     begins = LONG_AGO
@@ -615,6 +623,13 @@ def test_an_adjustment_counts_instead_of_what_was_billed_or_registered(engine: E
     world = World({"M": Meter((Period(leak.start, leak.end, 60_000, 60_000, adjusted=6_000), *rest), (Link("S1"),))})
     found = average_of(engine, world)
     assert (found.average, found.adjusted) == (6_000, 1)
+
+
+def test_a_period_that_is_left_out_counts_neither_as_volume_nor_as_days(engine: Engine) -> None:
+    leak, *rest = months_of(WINTER[0], [60_000, 6_000, 6_000, 6_000, 6_000, 6_000])
+    left = Period(leak.start, leak.end, 60_000, is_left_out=True)
+    found = average_of(engine, World({"M": Meter((left, *rest), (Link("S1"),))}))
+    assert found == average_of(engine, World({"M": Meter(tuple(rest), (Link("S1"),))}))
 
 
 # --- months, cycles and steps

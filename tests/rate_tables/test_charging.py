@@ -22,7 +22,8 @@ from decimal_rating import Days, Lacking, Line, Service, bill
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from rate_tables.billing_periods import SchedulePeriod, after_months, bill_stretches, schedule_periods
+from rate_tables.billing_periods import SchedulePeriod, bill_stretches, schedule_periods
+from rate_tables.calendar_days import after_months
 from rate_tables.charging import STRENGTH_COLUMNS, charge_lines, held_reasons
 from rate_tables.schedule import SHIPPED, LoadedSchedule, load_schedule, load_schedules
 from rate_tables.terms import MONTHS_PER_BILL

@@ -39,9 +39,19 @@ def services(*rows: dict[str, Any]) -> ir.Table:
         "edu_thousandths": 1000, "status": "active", "service_end": None, "volume_source": "district", "is_awaited": False,
         "prior_average_thousandths": None, "prior_is_own": False, "average_thousandths": None, "has_enough_history": False,
         "periods_adjusted": 0, "winter_volume_thousandths": 1, "previous_occupant_average_thousandths": None, "class_average_thousandths": None,
+        "set_average_thousandths": None, "keeps_prior_average": False, "set_by": None, "has_left_out": False, "history_note": None,
     }  # fmt: skip
-    texts = {"service_id", "customer_class", "jurisdiction", "billing_cycle", "status", "volume_source"}
-    flags = {"is_awaited", "prior_is_own", "has_enough_history"}
+    texts = {
+        "set_by",
+        "history_note",
+        "service_id",
+        "customer_class",
+        "jurisdiction",
+        "billing_cycle",
+        "status",
+        "volume_source",
+    }
+    flags = {"keeps_prior_average", "has_left_out", "is_awaited", "prior_is_own", "has_enough_history"}
     types = {
         name: pa.string() if name in texts else pa.bool_() if name in flags else pa.int64()
         for name in ("service_id", *usual)
@@ -177,3 +187,33 @@ def test_a_winter_below_zero_waits_for_a_person_whatever_else_could_stand_in() -
     assert outcomes(ruled(), credit, credit | prior, credit | {"winter_volume_thousandths": 0}) == [
         ("held", None), ("held", None), ("computed", 0),
     ]  # fmt: skip
+
+
+def test_what_a_person_decided_comes_before_all_that_is_found_but_bills_nobody_who_is_not_averaged() -> None:
+    own = {"average_thousandths": 5_000, "has_enough_history": True, "set_by": "decision D1"}
+    prior = {"prior_average_thousandths": 2_000}
+    set_average = own | prior | {"set_average_thousandths": 7_000}
+    keeps = own | {"keeps_prior_average": True}
+    assert outcomes(
+        ruled(),
+        set_average,
+        set_average | {"is_awaited": True},
+        set_average | {"winter_volume_thousandths": -1},
+        set_average | {"status": "closed"},
+        keeps | prior,
+        keeps,
+        own | {"has_left_out": True},
+    ) == [
+        ("override", 7_000), ("override", 7_000), ("override", 7_000), ("excluded", None), ("prior_year", 2_000),
+        ("held", None), ("adjusted", 5_000),
+    ]  # fmt: skip
+
+
+def test_an_average_says_what_is_to_be_known_of_the_winter_it_rests_on() -> None:
+    own = {"average_thousandths": 5_000, "has_enough_history": True, "history_note": "nobody lived there in January"}
+    found = with_fallbacks(services(own, own | {"is_awaited": True}), ruled(), EFFECTIVE).order_by("service_id")
+    notes = [
+        r["derivation_note"] for r in ibis.duckdb.connect().to_pyarrow(found.select("derivation_note")).to_pylist()
+    ]
+    assert notes[0] == "from its own winter; nobody lived there in January"
+    assert "January" not in notes[1]
