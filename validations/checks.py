@@ -1,7 +1,7 @@
 """Checks: what must hold before a year may be released, as tables of the rows that break it.
 
 Belongs here: one small function per check: tables in, failing rows out; with words for a person and what to do.
-Does not belong here: Dagster (``pipelines.checks`` shows these in the UI), what is merely worth a look (``review_rules``).
+Does not belong here: Dagster (``pipelines.checks`` shows these in the UI), what is merely worth a look (``review``).
 
 The same list serves the UI and ``annual-billing status``, so both always say the same.
 """
@@ -83,8 +83,14 @@ def _overshared(meter_links: ir.Table) -> ir.Table:
     return shares.filter(shares.share_millionths > 1_000_000)
 
 
-def _to_decide(findings: ir.Table) -> ir.Table:
-    return findings.filter(findings.severity == "must_decide")
+def _to_decide(findings: ir.Table, decisions: ir.Table) -> ir.Table:
+    return findings.filter(findings.severity == "must_decide").anti_join(
+        decisions.filter(decisions.status == "stands"), "finding_id"
+    )
+
+
+def _stale(decisions: ir.Table) -> ir.Table:
+    return decisions.filter(decisions.status == "stale")
 
 
 def _held_basis(billing_basis: ir.Table) -> ir.Table:
@@ -147,9 +153,14 @@ CHECKS: list[Check] = [
         "Correct the shares in the CIS and refresh the extract.",
     ),
     Check(
-        "nothing_to_decide", "findings", ("findings",), _to_decide, ("finding_id", "message", "remedy"),
+        "nothing_to_decide", "findings", ("findings", "decisions"), _to_decide, ("finding_id", "message", "remedy"),
         "No finding waits for a decision.",
-        "Follow the remedy of each finding, and run again.",
+        "Follow the remedy of each finding, or decide it (annual-billing review, then decide), and run again.",
+    ),
+    Check(
+        "no_decision_is_stale", "decisions", ("decisions",), _stale, ("finding_id", "decision"),
+        "Every decision was made on the evidence as it is.",
+        "Look at these findings again: annual-billing review shows both versions of the evidence; then decide and run again.",
     ),
     Check(
         "no_average_waits_for_a_person", "billing_basis", ("billing_basis",), _held_basis,

@@ -12,7 +12,16 @@ from __future__ import annotations
 from typing import get_args
 
 from rate_tables.averaging_rule import AppliedAs, CrossingBill
-from rate_tables.terms import MONTHS_PER_BILL, CustomerClass, Pollutant, Purpose, VolumeSource
+from rate_tables.terms import (
+    MONTHS_PER_BILL,
+    AdjustmentKind,
+    AdjustmentMethod,
+    CustomerClass,
+    Decision,
+    Pollutant,
+    Purpose,
+    VolumeSource,
+)
 from rate_tables.volume_units import SIZE_8NL
 from validations.contract import Contract, column
 from validations.district import ReadType
@@ -27,6 +36,10 @@ FREQUENCIES = list(MONTHS_PER_BILL)
 READ_TYPES = list(get_args(ReadType))
 APPLIED_AS = list(get_args(AppliedAs))
 CROSSING_BILLS = list(get_args(CrossingBill))
+ADJUSTMENT_KINDS = list(get_args(AdjustmentKind))
+ADJUSTMENT_METHODS = list(get_args(AdjustmentMethod))
+DECISION_WORDS = list(get_args(Decision))
+DECISION_STATUSES = ["stands", "stale", "superseded", "without_finding"]
 STATUSES = ["active", "suspended", "closed"]
 SEVERITIES = ["info", "review", "must_decide"]
 DELIVERY_STATUSES = [
@@ -36,7 +49,7 @@ DELIVERY_STATUSES = [
 NOT_TAKEN_STATUSES = ["still_being_written", "refused", "not_pulled"]
 """A file that is there and was not taken, so that the delivery may not be whole."""
 DERIVATIONS = [
-    "computed", "adjusted", "previous_occupant", "prior_year", "class_average", "default", "fixed", "carried_forward", "held",
+    "computed", "adjusted", "override", "previous_occupant", "prior_year", "class_average", "default", "fixed", "carried_forward", "held",
     "excluded",
 ]  # fmt: skip
 
@@ -44,6 +57,7 @@ SEVERAL_DISTRICTS = "several_districts"
 NO_DISTRICT = "no_district"
 CIS = "cis_extract"
 ADJUSTMENT_SHEET = "adjustments"
+DECISION_SHEET = "decisions"
 
 _district = column("string", "District (id in the registry)", not_empty=True)
 _service = column("string", "Sewer service (the CIS's id)", not_empty=True)
@@ -163,7 +177,7 @@ REJECTED_ROWS = Contract(
     "record that is not consumption: refused, duplicate or set aside",
     ("district_id", "source_file", "source_row", "source_column"),
     {
-        "district_id": column("string", "District, or cis_extract, or adjustments", not_empty=True),
+        "district_id": column("string", "District, or cis_extract, adjustments or decisions", not_empty=True),
         "source_file": _file,
         "source_row": _row,
         "source_column": column("string", "Column of a month or register, where these are columns; else empty"),
@@ -328,55 +342,225 @@ ADJUSTMENTS = Contract(
     {
         "adjustment_id": column("string", "Id of the entry", not_empty=True),
         "service_id": _service,
-        "district_id": _district,
-        "district_account": _account,
-        "meter_id": _meter,
-        "period_start": column("date", "First day of the period that is adjusted"),
-        "period_end": column("date", "First day after it"),
-        "adjusted_volume_thousandths": column(
-            "int64", "Volume that counts instead", "thousandths of volume_unit", ge=0, le=10_000_000_000
+        "district_id": column("string", "District of the meter; empty for every meter of the service", optional=True),
+        "district_account": column("string", "Account of the meter; empty for every meter of the service", optional=True),
+        "meter_id": column("string", "Meter; empty where the layout has none", optional=True),
+        "period_start": column("date", "First day that is adjusted"),
+        "period_end": column("date", "First day after"),
+        "kind": column("string", "What happened", isin=ADJUSTMENT_KINDS),
+        "method": column("string", "How the volume that counts is found", isin=ADJUSTMENT_METHODS),
+        "volume_thousandths": column(
+            "int64", "Volume that the method asks for", "thousandths of volume_unit", nullable=True, ge=0, le=10_000_000_000
         ),
+        "less_volume_thousandths": column(
+            "int64", "Volume that is taken off it, where the method asks for two", "thousandths of volume_unit",
+            nullable=True, ge=0, le=10_000_000_000,
+        ),
+        "volume_unit": column("string", "Unit of both; empty without a volume", isin=[*UNITS, ""]),
+        "share_millionths": column(
+            "int64", "Share that the method asks for", "millionths", nullable=True, ge=0, le=1_000_000
+        ),
+        "bills": column("int64", "Bills before that make the mean", "bills", nullable=True, ge=1, le=12),
+        "reached_sewer": column("string", "Whether leaked water reached the sewer", isin=["yes", "no", ""]),
+        "linked_to": column("string", "Entry that this one goes on with, such as a leak across two winters", optional=True),
+        "expires_on": column("date", "First day on which it no longer holds; empty where it does not expire", nullable=True),
+        "reason": column("string", "Why"),
+        "document": column("string", "The paper that shows it"),
+        "entered_by": column("string", "Who entered it"),
+        "approved_by": column("string", "Who approved it; another person"),
+    },
+)  # fmt: skip
+
+PAST_ADJUSTMENTS = Contract(
+    "past_adjustments",
+    "adjustment of an earlier year's sheet that was not refused then, as far back as the policy looks",
+    ("sheet_year", "adjustment_id"),
+    {
+        "sheet_year": column("int64", "Billing year of the sheet"),
+        "adjustment_id": column("string", "Id of the entry", not_empty=True),
+        "service_id": _service,
+        "kind": column("string", "What happened", isin=ADJUSTMENT_KINDS),
+        "period_start": column("date", "First day that was adjusted"),
+        "period_end": column("date", "First day after"),
+        "linked_to": column("string", "Entry that it goes on with; empty if none"),
+        "expires_on": column(
+            "date", "First day on which it no longer holds; empty where it does not expire", nullable=True
+        ),
+        "reason": column("string", "Why"),
+    },
+)
+
+_RECORD = {
+    "district_id": _district,
+    "source_file": _file,
+    "source_row": _row,
+    "source_column": column("string", "Column of a month or register, where these are columns; else empty"),
+}
+_PERIOD = {
+    "district_account": _account,
+    "meter_id": _meter,
+    "period_start": column("date", "First day of the period"),
+    "period_end": column("date", "First day after the period"),
+}
+
+ADJUSTMENT_STEPS = Contract(
+    "adjustment_steps",
+    "adjustment and row of consumption that it changes, in the order in which they are applied",
+    ("adjustment_id", *_RECORD),
+    {
+        "adjustment_id": column("string", "The entry", not_empty=True),
+        "service_id": _service,
+        **_RECORD,
+        **_PERIOD,
+        "place": column(
+            "int64", "Place in the order in which the row's adjustments are applied, the first being 1", ge=1
+        ),
+        "before_volume_thousandths": column("int64", "What counted before it", "thousandths of volume_unit"),
+        "after_volume_thousandths": column("int64", "What counts after it", "thousandths of volume_unit"),
+        "is_left_out": column("boolean", "The row counts neither as volume nor as days from then on"),
         "volume_unit": _volume_unit,
-        "kind": column("string", "Kind of adjustment", not_empty=True),
-        "reason": column("string", "Why", not_empty=True),
-        "document": column("string", "The paper that shows it", not_empty=True),
-        "entered_by": column("string", "Who entered it", not_empty=True),
-        "approved_by": column("string", "Who approved it", not_empty=True),
+        "why": column("string", "The calculation in words", not_empty=True),
+    },
+)
+
+REFUSED_ADJUSTMENTS = Contract(
+    "refused_adjustments",
+    "adjustment that cannot be applied as it was entered, and so changes nothing",
+    ("adjustment_id",),
+    {
+        "adjustment_id": column("string", "The entry", not_empty=True),
+        "service_id": _service,
+        "message": column("string", "Why, and what is allowed", not_empty=True),
     },
 )
 
 ADJUSTED_CONSUMPTION = Contract(
     "adjusted_consumption",
-    "meter and period whose volume an adjustment changed (differences; every other row counts as billed)",
-    ("district_id", "district_account", "meter_id", "period_start", "period_end"),
+    "service and row of consumption that adjustments or decisions changed (differences; every other row counts as billed)",
+    ("service_id", *_RECORD),
     {
         "service_id": _service,
-        "district_id": _district,
-        "district_account": _account,
-        "meter_id": _meter,
-        "period_start": column("date", "First day of the period"),
-        "period_end": column("date", "First day after the period"),
+        **_RECORD,
+        **_PERIOD,
         "registered_volume_thousandths": column("int64", "What the meter registered", "thousandths of volume_unit"),
         "billed_volume_thousandths": column("int64", "What the district billed", "thousandths of volume_unit"),
         "adjusted_volume_thousandths": column("int64", "What counts for sewer", "thousandths of volume_unit"),
+        "is_left_out": column("boolean", "The row counts neither as volume nor as days"),
         "volume_unit": _volume_unit,
-        "adjustment_id": column("string", "The entry that says so", not_empty=True),
+        "adjustment_id": column("string", "The entries and decisions that say so, in order", not_empty=True),
     },
 )
 
-FINDINGS = Contract(
-    "findings",
-    "service (or district account, or district) and rule",
+_FINDING = {
+    "finding_id": column("string", "Rule and what it is about; stable from run to run", not_empty=True),
+    "district_id": column("string", "District; empty if it concerns none"),
+    "service_id": column("string", "Sewer service; empty if it concerns a district or an account"),
+    "rule_id": column("string", "Rule, dotted", not_empty=True),
+    "severity": column("string", "info, review, or must_decide before release", isin=SEVERITIES),
+    "period_start": column("date", "First day of what it is about; empty if no period", nullable=True),
+    "period_end": column("date", "First day after", nullable=True),
+    "message": column("string", "What was found, in a sentence", not_empty=True),
+    "evidence": column("string", "The figures it rests on, as JSON"),
+    "evidence_hash": column("string", "SHA-256 of those of them that a decision is tied to", not_empty=True),
+    "proposal": column("string", "What the rule proposes to count instead, in a sentence; empty if nothing"),
+    "remedy": column("string", "What to do", not_empty=True),
+}
+
+IRREGULAR_USE = Contract(
+    "irregular_use",
+    "service and rule about what it used (part of the findings, made slice by slice)",
     ("finding_id",),
+    _FINDING,
+)
+
+PROPOSED_CORRECTIONS = Contract(
+    "proposed_corrections",
+    "finding that knows what should count instead, and row of consumption that it would change",
+    ("finding_id", *_RECORD),
     {
-        "finding_id": column("string", "Rule and what it is about; stable from run to run", not_empty=True),
-        "district_id": column("string", "District; empty if it concerns none"),
-        "service_id": column("string", "Sewer service; empty if it concerns a district or an account"),
-        "rule_id": column("string", "Rule, dotted", not_empty=True),
-        "severity": column("string", "info, review, or must_decide before release", isin=SEVERITIES),
-        "message": column("string", "What was found, in a sentence", not_empty=True),
-        "evidence": column("string", "The figures it rests on, as JSON"),
-        "remedy": column("string", "What to do", not_empty=True),
+        "finding_id": column("string", "The finding", not_empty=True),
+        "service_id": _service,
+        **_RECORD,
+        **_PERIOD,
+        "proposed_volume_thousandths": column("int64", "What would count", "thousandths of volume_unit"),
+        "volume_unit": _volume_unit,
+    },
+)
+
+DISTRICT_USE = Contract(
+    "district_use",
+    "district: what it delivered for this year's update against last year's",
+    ("district_id",),
+    {
+        "district_id": _district,
+        "accounts": column("int64", "Accounts delivered", "accounts", ge=0),
+        "prior_accounts": column("int64", "Accounts delivered for last year's update", "accounts", ge=0),
+        "volume_thousandths": column("int64", "Volume billed", "thousandths of the district's unit"),
+        "prior_volume_thousandths": column("int64", "Volume billed for last year's update", "thousandths of the district's unit"),
+        "shared_month_accounts": column(
+            "int64", "Accounts with two bills that share a month of the winter, as bills named by a month can", "accounts", ge=0
+        ),
+        "meters_compared": column("int64", "Meters in both deliveries", "meters", ge=0),
+        "ratio_millionths": column(
+            "int64", "Median over these meters of use a day, this year to last, in both units as delivered", "millionths", nullable=True
+        ),
+        "winter_ratio_millionths": column("int64", "The same of winter reads", "millionths", nullable=True),
+        "summer_ratio_millionths": column("int64", "The same of summer reads", "millionths", nullable=True),
+        "thin_month": column("date", "Month with the fewest reads against what is usual; empty if none can be judged", nullable=True),
+        "thin_month_rows": column("int64", "Reads in it", "rows", nullable=True),
+        "usual_rows": column("int64", "Reads of the same month a year before, or of the middle month", "rows", nullable=True),
+        "stuck_month": column("date", "Month in which one figure stands most often; empty if none can be judged", nullable=True),
+        "stuck_value_thousandths": column("int64", "That figure", "thousandths of the district's unit", nullable=True),
+        "stuck_rows": column("int64", "Reads with it", "rows", nullable=True),
+        "stuck_of_rows": column("int64", "Reads in that month", "rows", nullable=True),
+        "usual_stuck_millionths": column("int64", "What part the commonest figure is in the middle month", "millionths", nullable=True),
+    },
+)  # fmt: skip
+
+FINDINGS = Contract("findings", "service (or district account, or district) and rule", ("finding_id",), _FINDING)
+
+_DECISION = {
+    "decision_id": column("string", "Id of the decision; ids rise in the order in which decisions were taken in", not_empty=True),
+    "finding_id": column("string", "The finding", not_empty=True),
+    "service_id": column("string", "Sewer service; empty if the finding concerns none"),
+    "rule_id": column("string", "Rule of the finding", not_empty=True),
+    "decision": column(
+        "string",
+        "as_it_is: consumption counts as it stands; as_proposed: the proposed correction counts; leave_out: the finding's "
+        "period is left out of the average; prior_average: the average in force stays; set_average: average counts",
+        isin=DECISION_WORDS,
+    ),
+    "average_thousandths": column(
+        "int64", "Average per month that was set; empty otherwise", "thousandths of the rule's unit", nullable=True, ge=0,
+        le=10_000_000_000,
+    ),
+    "reason": column("string", "Why", not_empty=True),
+    "decided_by": column("string", "Who decided", not_empty=True),
+    "decided_on": column("date", "When it was taken in"),
+    "evidence_hash": column("string", "Hash of the evidence it was made on", not_empty=True),
+    "evidence_seen": column("string", "That evidence, as JSON"),
+}  # fmt: skip
+
+DECISION_ENTRIES = Contract(
+    "decision_entries",
+    "decision as it was taken in (kept for ever; nothing is overwritten)",
+    ("decision_id",),
+    _DECISION,
+)
+
+DECISIONS = Contract(
+    "decisions",
+    "decision that a person made about a finding, met with the finding as it is",
+    ("decision_id",),
+    {
+        **_DECISION,
+        "evidence_now": column("string", "The finding's evidence as it is; empty if there is no such finding any more"),
+        "status": column(
+            "string",
+            "stands; stale: the evidence has changed since; superseded: a later decision about the finding took its place; "
+            "without_finding: the finding is not there any more",
+            isin=DECISION_STATUSES,
+        ),
     },
 )
 
@@ -555,6 +739,39 @@ BILL_FILES = Contract(
     },
 )
 
+WORKLIST = Contract(
+    "worklist",
+    "finding about a service that somebody should look at, with what it is worth",
+    ("finding_id",),
+    {
+        "finding_id": column("string", "The finding", not_empty=True),
+        "service_id": _service,
+        "account_id": column("string", "Sewer account", not_empty=True),
+        "rule_id": column("string", "Rule of the finding", not_empty=True),
+        "severity": column("string", "review, or must_decide before release", isin=["review", "must_decide"]),
+        "place": column("int64", "Place in the list: most dollars a year first", ge=1),
+        "listed_on": column(
+            "string",
+            "worklist; sample: below the dollars a year that are looked at one by one, and drawn; below_limit: not drawn",
+            isin=["worklist", "sample", "below_limit"],
+        ),
+        "winter_average_thousandths": column(
+            "int64", "Average as the basis has it; empty if held", "thousandths of volume_unit", nullable=True, ge=0
+        ),
+        "other_average_thousandths": column(
+            "int64", "Average if decided the other way; empty if nothing is known", "thousandths of volume_unit",
+            nullable=True, ge=0,
+        ),
+        "other_way": column("string", "What the other way is, in words"),
+        "amount_a_year_cents": column("int64", "Bills of a year with the average", "cents", nullable=True, ge=0),
+        "other_amount_a_year_cents": column("int64", "Bills of a year the other way", "cents", nullable=True, ge=0),
+        "at_stake_a_year_cents": column("int64", "Difference of the two without its sign; empty if not known", "cents", nullable=True, ge=0),
+        "proposed_decision": column("string", "What the rule proposes", isin=DECISION_WORDS),
+        "decision": column("string", "The decision that stands; empty if none", isin=["", *DECISION_WORDS]),
+        "decision_status": column("string", "stands, stale, or empty if nobody has decided", isin=["", "stands", "stale"]),
+    },
+)  # fmt: skip
+
 RECONCILIATION = Contract(
     "reconciliation",
     "identity that must hold, per district file or for the year",
@@ -573,7 +790,9 @@ RECONCILIATION = Contract(
 
 PUBLISHED = [
     DELIVERIES, DELIVERY_TOTALS, CONSUMPTION, METERS, REJECTED_ROWS, SEWER_SERVICES, METER_LINKS, NON_SEWER_ACCOUNTS,
-    CURRENT_AVERAGES, STRENGTHS, EXTRACT_CHANGES, SERVICE_CONSUMPTION, UNMATCHED, ADJUSTMENTS, ADJUSTED_CONSUMPTION, FINDINGS,
-    WINTER_AVERAGES, CLASS_AVERAGES, BILLING_BASIS, BILLS, BILL_LINES, RATE_SCHEDULE, BILL_FILES, RECONCILIATION,
+    CURRENT_AVERAGES, STRENGTHS, EXTRACT_CHANGES, SERVICE_CONSUMPTION, UNMATCHED, ADJUSTMENTS, PAST_ADJUSTMENTS, ADJUSTMENT_STEPS,
+    REFUSED_ADJUSTMENTS, IRREGULAR_USE, PROPOSED_CORRECTIONS, DISTRICT_USE, FINDINGS, DECISION_ENTRIES, DECISIONS, ADJUSTED_CONSUMPTION,
+    WINTER_AVERAGES, CLASS_AVERAGES, BILLING_BASIS, BILLS, BILL_LINES, RATE_SCHEDULE, BILL_FILES, WORKLIST,
+    RECONCILIATION,
 ]  # fmt: skip
 """Every table of ``billing.duckdb``."""

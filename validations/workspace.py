@@ -15,9 +15,11 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from rate_tables.adjustment_policy import LoadedPolicy, policy_in_force
 from rate_tables.averaging_rule import reach, windows_of
 from rate_tables.billing_periods import SchedulePeriod, schedule_periods
 from rate_tables.config_file import ConfigError, Strict, load_config
+from rate_tables.review_limits import LoadedLimits, limits_in_force
 from rate_tables.schedule import (
     SHIPPED,
     LoadedSchedule,
@@ -85,6 +87,8 @@ class Year:
     window_end: dt.date
     averaging: LoadedSchedule
     rate_periods: tuple[SchedulePeriod, ...]
+    adjustment_policy: LoadedPolicy
+    review_limits: LoadedLimits
 
     @property
     def rates(self) -> LoadedSchedule | None:
@@ -151,6 +155,11 @@ class Workspace:
         begun = [entry for entry in entries if (entry.from_year or 0) <= billing_year]
         return begun[-1] if begun else entries[0]
 
+    @property
+    def utility_folders(self) -> list[Path]:
+        """Where the utility's own rules may be: the workspace's folder, then the one that ships."""
+        return [root / "rate_tables" / self.file.rate_tables for root in (self.folder, SHIPPED.parent)]
+
     @cached_property
     def schedules(self) -> list[LoadedSchedule]:
         """The utility's schedules: the workspace's own folder of that name, else the one that ships."""
@@ -176,7 +185,10 @@ class Workspace:
             raise ConfigError(f"rate_tables/{self.file.rate_tables}: no adopted schedule; one is required.")
         windows = windows_of(averaging.schedule.averaging, effective)
         start, end = min(w.start for w in windows), max(w.end for w in windows)
-        return Year(billing_year, effective, start, end, averaging, schedule_periods(self.schedules, effective))
+        policy = policy_in_force(self.utility_folders, effective)
+        periods = schedule_periods(self.schedules, effective)
+        limits = limits_in_force(self.utility_folders, effective)
+        return Year(billing_year, effective, start, end, averaging, periods, policy, limits)
 
     @property
     def folders_of_deliveries(self) -> list[Path]:
@@ -202,7 +214,18 @@ class Workspace:
         return self.folder / "cis_extract" / str(billing_year)
 
     def adjustments(self, billing_year: int) -> Path:
-        return self.folder / "adjustments" / f"{billing_year}.csv"
+        """The year's sheet of consumption adjustments: the workbook if there is one, else the CSV. ConfigError if both are."""
+        text, workbook = (self.folder / "adjustments" / f"{billing_year}.{kind}" for kind in ("csv", "xlsx"))
+        if text.exists() and workbook.exists():
+            raise ConfigError(
+                f"adjustments/{text.name} and adjustments/{workbook.name} are both there; allowed: one sheet of adjustments a year. "
+                "Put the entries of one into the other and take it away."
+            )
+        return workbook if workbook.exists() else text
+
+    def decisions(self, billing_year: int) -> Path:
+        """What was decided about the year's findings; written by ``decide`` alone."""
+        return self.folder / "decisions" / f"{billing_year}.csv"
 
     @property
     def work(self) -> Path:

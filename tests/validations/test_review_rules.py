@@ -1,7 +1,7 @@
-"""Rules of review: each finds what it is for, and nothing else.
+"""Rules about deliveries, districts, matching and the office's sheets: each finds what it is for, and nothing else.
 
-Belongs here: every rule on tables of a few rows; ids, evidence and severity of findings.
-Does not belong here: findings of a whole year (the tests of the annual update).
+Belongs here: every such rule on tables of a few rows; ids, evidence and severity of findings.
+Does not belong here: rules of use (``test_review_of_use``), findings of a whole year (the tests of the annual update).
 """
 
 from __future__ import annotations
@@ -11,22 +11,25 @@ import json
 from typing import Any
 
 import ibis
-import ibis.expr.types as ir
-import pyarrow as pa
 import pytest
+from contract_rows import Row, row, table_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from validations.contract import Contract, violations
-from validations.review_rules import RULES, all_findings
+from validations.contract import violations
+from validations.review import OF_OFFICE, OF_USE, RULES, all_findings
 from validations.tables import (
-    ADJUSTED_CONSUMPTION,
+    ADJUSTMENT_SHEET,
     ADJUSTMENTS,
+    DECISION_SHEET,
     DELIVERIES,
     DELIVERY_TOTALS,
+    DISTRICT_USE,
     EXTRACT_CHANGES,
     FINDINGS,
     METERS,
+    PAST_ADJUSTMENTS,
+    REFUSED_ADJUSTMENTS,
     REJECTED_ROWS,
     SERVICE_CONSUMPTION,
     SEVERITIES,
@@ -35,36 +38,14 @@ from validations.tables import (
 )
 from validations.workspace import SAMPLE, Workspace, Year
 
-Row = dict[str, Any]
 CONTRACTS = {
     contract.name: contract
     for contract in (
         DELIVERIES, DELIVERY_TOTALS, REJECTED_ROWS, UNMATCHED, EXTRACT_CHANGES, METERS, SERVICE_CONSUMPTION, SEWER_SERVICES,
-        ADJUSTMENTS, ADJUSTED_CONSUMPTION,
+        ADJUSTMENTS, PAST_ADJUSTMENTS, REFUSED_ADJUSTMENTS, DISTRICT_USE,
     )
 }  # fmt: skip
 HOSTILE = '=cmd|"/c calc"\n\\ é'
-
-
-def row(contract: Contract, **values: Any) -> Row:
-    """A row that keeps the contract, with ``values`` in it."""
-    made: Row = {}
-    for name, col in contract.columns.items():
-        limits = {check.name: check.statistics for check in col.checks}
-        if col.nullable:
-            made[name] = None
-        elif "isin" in limits:
-            made[name] = limits["isin"]["allowed_values"][0]
-        elif contract.schema[name].is_string():
-            made[name] = f"some {name}"
-        elif contract.schema[name].is_date():
-            made[name] = dt.date(2015, 1, 1)
-        elif contract.schema[name].is_boolean():
-            made[name] = False
-        else:
-            made[name] = 1
-    assert values.keys() <= made.keys()
-    return made | values
 
 
 @pytest.fixture(scope="module")
@@ -80,20 +61,35 @@ def year() -> Year:
 Tables = dict[str, list[Row]]
 
 
-def findings(con: Any, year: Year, tables: Tables, backward: bool = False) -> list[Row]:
-    """Findings of every rule whose tables are given; the findings keep their own contract."""
-    made: dict[str, ir.Table | Year] = {"year": year}
+def findings(con: Any, year: Year, tables: Tables, rule: str = "", backward: bool = False) -> list[Row]:
+    """Findings of one rule, or of every one whose tables are given; the findings keep their own contract."""
+    made: dict[str, Any] = {"year": year, "limits": year.review_limits.rules}
     for name, rows in tables.items():
-        arrow = pa.Table.from_pylist(rows[::-1] if backward else rows, schema=CONTRACTS[name].schema.to_pyarrow())
-        made[name] = ibis.memtable(arrow)
-    found = con.create_table("found", all_findings(**made), overwrite=True)
+        made[name] = table_of(CONTRACTS[name], *(rows[::-1] if backward else rows))
+    rules = [one for one in OF_OFFICE if rule in ("", one.function.__name__)]
+    found = con.create_table("found", all_findings(rules, **made), overwrite=True)
     assert con.to_pyarrow(violations(FINDINGS, found)).to_pylist() == []
     return sorted(con.to_pyarrow(found).to_pylist(), key=lambda one: one["finding_id"])
 
 
+def as_last_year(district: str, **changes: Any) -> Row:
+    """A district whose delivery is what it was a year ago, but for ``changes``."""
+    return row(DISTRICT_USE, **{
+        "district_id": district, "accounts": 100, "prior_accounts": 100, "meters_compared": 100, "ratio_millionths": 1_000_000,
+        "winter_ratio_millionths": 1_000_000, "summer_ratio_millionths": 1_000_000, "volume_thousandths": 5_000_000,
+        "prior_volume_thousandths": 5_000_000, "thin_month": dt.date(2018, 12, 1), "thin_month_rows": 95, "usual_rows": 100,
+        "stuck_month": dt.date(2018, 12, 1), "stuck_value_thousandths": 7_000, "stuck_rows": 5, "stuck_of_rows": 100,
+        "usual_stuck_millionths": 40_000, "shared_month_accounts": 0,
+    } | changes)  # fmt: skip
+
+
+def of_both(ratio: int) -> Row:
+    """Use a day, winter and summer alike, against last year's."""
+    return {"ratio_millionths": ratio, "winter_ratio_millionths": ratio, "summer_ratio_millionths": ratio}
+
+
 totals = {"records": 10, "delivered_quantity_thousandths": 5000}
 link = {"district_id": "alder", "district_account": "7", "meter_id": "m"}
-came = {"status": "active", "volume_source": "district"}
 
 MONTHLY = {"cycle_days_from": 25, "cycle_days_to": 36}
 PREMISES = [row(SEWER_SERVICES, service_id=s, premise_id=f"premise of {s}") for s in ("S1", "S2")]
@@ -120,6 +116,12 @@ def serves(meter: str, first: str, second: str) -> list[Row]:
         row(SERVICE_CONSUMPTION, district_id="one", district_account="7", meter_id=meter, service_id=first),
         row(SERVICE_CONSUMPTION, district_id="two", district_account="8", meter_id=meter, service_id=second),
     ]
+
+
+def lapsing(adjustment_id: str, service_id: str, **changes: Any) -> Row:
+    """An entry of last year's sheet that expires."""
+    given = {"adjustment_id": adjustment_id, "service_id": service_id, "kind": "evaporation", "sheet_year": 2018}
+    return row(PAST_ADJUSTMENTS, **given | {"expires_on": dt.date(2019, 7, 1)} | changes)
 
 
 CASES: dict[str, tuple[Tables, Tables, dict[str, tuple[str, str]]]] = {
@@ -257,37 +259,113 @@ CASES: dict[str, tuple[Tables, Tables, dict[str, tuple[str, str]]]] = {
         {"meter.rollover:S1:alder:7:m": ("info", "the register of meter m went back 2 time(s)"),
          "meter.rollover:S1:alder:8:m": ("info", "the register of meter m went back 2 time(s)")},
     ),
-    "occupant_since_this_winter": (
-        {"sewer_services": [row(SEWER_SERVICES, service_id="first", **came, occupant_since=dt.date(2018, 11, 2)),
-                            row(SEWER_SERVICES, service_id="last", **came, occupant_since=dt.date(2019, 4, 30))]},
-        {"sewer_services": [
-            row(SEWER_SERVICES, service_id="with the winter", **came, occupant_since=dt.date(2018, 11, 1)),
-            row(SEWER_SERVICES, service_id="after it", **came, occupant_since=dt.date(2019, 5, 1)),
-            row(SEWER_SERVICES, service_id="nobody", **came),
-            row(SEWER_SERVICES, service_id="closed", **came | {"status": "closed"}, occupant_since=dt.date(2019, 1, 1)),
-            row(SEWER_SERVICES, service_id="well", **came | {"volume_source": "well"}, occupant_since=dt.date(2019, 1, 1)),
-        ]},
-        {"history.moved_in_during_winter:first": ("info", "the occupant came on 2018-11-02"),
-         "history.moved_in_during_winter:last": ("info", "the occupant came on 2019-04-30")},
+    "district_not_compared": (
+        {"district_use": [as_last_year("d", prior_accounts=0, meters_compared=0)]},
+        {"district_use": [as_last_year("d", prior_accounts=1), as_last_year("e", accounts=0, prior_accounts=0)]},
+        {"district.not_compared:d": ("info", "last year's delivery is not in the store")},
     ),
-    "adjustment_without_consumption": (
-        {"adjustments": [row(ADJUSTMENTS, adjustment_id="J1", district_account="7"), row(ADJUSTMENTS, adjustment_id="J2")],
-         "adjusted_consumption": [row(ADJUSTED_CONSUMPTION, adjustment_id="J2")]},
-        {"adjustments": [row(ADJUSTMENTS, adjustment_id="J2")],
-         "adjusted_consumption": [row(ADJUSTED_CONSUMPTION, adjustment_id="J2")]},
-        {"adjustment.without_consumption:J1": ("must_decide", "adjustment J1 of account 7 meets no row of consumption")},
+    "district_unit_changed": (
+        {"district_use": [as_last_year(str(ratio), **of_both(ratio)) for ratio in (748_052, 1_336_806, 100_000, 1_000_000_000)]},
+        {"district_use": [
+            as_last_year("as it was"), as_last_year("a fifth more", **of_both(1_200_000)),
+            as_last_year("in winter alone", winter_ratio_millionths=748_052), as_last_year("few", **of_both(748_052) | {"meters_compared": 19}),
+            as_last_year("nobody knows", ratio_millionths=None, winter_ratio_millionths=None, summer_ratio_millionths=None),
+        ]},
+        {f"district.unit_changed:{ratio}": ("must_decide", f"use a day is {text} times last year's")
+         for ratio, text in ((748_052, "0.748"), (1_336_806, "1.337"), (100_000, "0.100"), (1_000_000_000, "1000.000"))},
+    ),
+    "district_volume_changed": (
+        {"district_use": [as_last_year("more", **of_both(1_190_000)), as_last_year("less", **of_both(810_000))]},
+        {"district_use": [as_last_year("dry year", **of_both(1_170_000)), as_last_year("another unit", **of_both(748_052)),
+                          as_last_year("few", **of_both(1_500_000) | {"meters_compared": 19})]},
+        {"district.volume_changed:more": ("review", "use a day is 1.190 times last year's in the middle of 100 meters"),
+         "district.volume_changed:less": ("review", "the volume delivered went from 5000 to 5000")},
+    ),
+    "district_accounts_changed": (
+        {"district_use": [as_last_year("more", accounts=109), as_last_year("fewer", accounts=91)]},
+        {"district_use": [as_last_year("some", accounts=107), as_last_year("none", accounts=0),
+                          as_last_year("small", accounts=30, prior_accounts=19)]},
+        {"district.accounts_changed:more": ("must_decide", "delivered 109 accounts, 100 a year ago"),
+         "district.accounts_changed:fewer": ("must_decide", "delivered 91 accounts, 100 a year ago")},
+    ),
+    "district_month_missing": (
+        {"district_use": [as_last_year("d", thin_month_rows=34)]},
+        {"district_use": [as_last_year("enough", thin_month_rows=35), as_last_year("small", thin_month_rows=0, usual_rows=19)]},
+        {"district.month_missing:d": ("must_decide", "only 34 reads end in the month of 2018-12-01; usual are 100")},
+    ),
+    "district_stuck_value": (
+        {"district_use": [as_last_year("d", stuck_rows=20)]},
+        {"district_use": [as_last_year("less", stuck_rows=19), as_last_year("few", stuck_rows=19, stuck_of_rows=19),
+                          as_last_year("as ever", stuck_rows=20, usual_stuck_millionths=100_000)]},
+        {"district.stuck_value:d": ("must_decide", "the figure 7.0 stands at 20 of 100 reads")},
+    ),
+    "district_winter_median_moved": (
+        {"district_use": [as_last_year("up", winter_ratio_millionths=1_160_000), as_last_year("down", winter_ratio_millionths=840_000)]},
+        {"district_use": [as_last_year("a little", winter_ratio_millionths=1_140_000), as_last_year("another unit", **of_both(748_052)),
+                          as_last_year("in summer", summer_ratio_millionths=2_000_000)]},
+        {"district.winter_median_moved:up": ("review", "winter use a day is 1.160 times last year's"),
+         "district.winter_median_moved:down": ("review", "winter use a day is 0.840 times last year's")},
+    ),
+    "district_bills_share_months": (
+        {"district_use": [as_last_year("some", shared_month_accounts=20), as_last_year("few", shared_month_accounts=19)]},
+        {"district_use": [as_last_year("none")]},
+        {"district.bills_share_months:some": ("must_decide", "20 of 100 accounts have two bills that share a month of the winter"),
+         "district.bills_share_months:few": ("review", "19 of 100 accounts")},
+    ),
+    "service_class_changed": (
+        {"extract_changes": [row(EXTRACT_CHANGES, service_id="S1", change="customer_class", last_year="single_family", this_year="industrial")]},
+        {"extract_changes": [row(EXTRACT_CHANGES, service_id="S1", change="edu")]},
+        {"service.class_changed:S1": ("info", "the customer class was 'single_family', is 'industrial'")},
+    ),
+    "meter_changed_unknown": (
+        {"unmatched": [row(UNMATCHED, **link | {"meter_id": "M2"}, service_id="", side="district")],
+         "service_consumption": [row(SERVICE_CONSUMPTION, **link, service_id="S1", purpose="domestic")],
+         "meters": [row(METERS, **link | {"meter_id": "M2"}, first_day=dt.date(2019, 1, 9))]},
+        {"unmatched": [row(UNMATCHED, **link | {"meter_id": "M2", "district_account": "8"}, service_id="", side="district"),
+                       row(UNMATCHED, **link | {"meter_id": "M3"}, service_id="S1", side="service"),
+                       row(UNMATCHED, **link | {"meter_id": ""}, service_id="", side="district")],
+         "service_consumption": [row(SERVICE_CONSUMPTION, **link, service_id="S1", purpose="domestic"),
+                                 row(SERVICE_CONSUMPTION, **link | {"district_account": "8"}, service_id="S2", purpose="irrigation")],
+         "meters": [row(METERS, **link | {"meter_id": "M2", "district_account": a}) for a in ("7", "8")]},
+        {"meter.changed_out:S1": ("review", "account 7 has meter M2 since 2019-01-09, which the CIS does not know beside m")},
+    ),
+    "adjustment_refused": (
+        {"refused_adjustments": [row(REFUSED_ADJUSTMENTS, adjustment_id="J1", service_id="S1", message="the account is not known")]},
+        {"refused_adjustments": []},
+        {"adjustment.refused:J1": ("must_decide", "adjustment J1 is refused and changes nothing: the account is not known")},
+    ),
+    "adjustment_unreadable": (
+        {"rejected_rows": [row(REJECTED_ROWS, district_id=ADJUSTMENT_SHEET, source_file="a.csv", source_row=n, message="no reason")
+                           for n in (3, 4)]},
+        {"rejected_rows": [row(REJECTED_ROWS, district_id="alder", source_row=3)]},
+        {f"adjustment.unreadable:a.csv:{n}": ("must_decide", f"a.csv, row {n}: no reason; the entry changes nothing") for n in (3, 4)},
+    ),
+    "decision_unreadable": (
+        {"rejected_rows": [row(REJECTED_ROWS, district_id=DECISION_SHEET, source_file="d.csv", source_row=3, message="no such word")]},
+        {"rejected_rows": [row(REJECTED_ROWS, district_id=d, source_row=3) for d in ("alder", ADJUSTMENT_SHEET)]},
+        {"decision.unreadable:d.csv:3": ("must_decide", "d.csv, row 3: no such word")},
+    ),
+    "adjustment_to_renew": (
+        {"past_adjustments": [lapsing("J1", "S1")], "adjustments": [row(ADJUSTMENTS, adjustment_id="K1", service_id="S1", kind="pool"),
+                                                                    row(ADJUSTMENTS, adjustment_id="K2", service_id="S2", kind="evaporation")]},
+        {"past_adjustments": [lapsing("J1", "S1"), lapsing("J2", "S2", sheet_year=2017), lapsing("J3", "S3", expires_on=None)],
+         "adjustments": [row(ADJUSTMENTS, adjustment_id="K1", service_id="S1", kind="evaporation")]},
+        {"adjustment.to_renew:S1:evaporation:J1": ("review", "last year's adjustment J1 (evaporation) expires on 2019-07-01")},
     ),
 }  # fmt: skip
 
 
-def test_every_rule_is_tried_here() -> None:
-    assert {rule.function.__name__ for rule in RULES} == CASES.keys()
+def test_every_rule_about_the_office_is_tried_here() -> None:
+    """Those of use are tried in ``test_review_of_use``, and there are no others."""
+    assert {rule.function.__name__ for rule in OF_OFFICE} == CASES.keys()
+    assert [*OF_OFFICE, *OF_USE] == RULES
+    assert all(rule.citation for rule in RULES)
 
 
 @pytest.mark.parametrize("rule", CASES)
 def test_a_rule_finds_what_it_is_for(con: Any, year: Year, rule: str) -> None:
     tables, _, expected = CASES[rule]
-    found = findings(con, year, tables)
+    found = findings(con, year, tables, rule)
     said = {one["finding_id"]: one for one in found}
     assert said.keys() == expected.keys()
     for finding_id, (severity, message) in expected.items():
@@ -301,7 +379,7 @@ def test_a_rule_finds_what_it_is_for(con: Any, year: Year, rule: str) -> None:
 
 @pytest.mark.parametrize("rule", CASES)
 def test_a_rule_is_silent_where_all_is_well(con: Any, year: Year, rule: str) -> None:
-    assert findings(con, year, CASES[rule][1]) == []
+    assert findings(con, year, CASES[rule][1], rule) == []
 
 
 def test_findings_do_not_depend_on_the_order_of_rows(con: Any, year: Year) -> None:
@@ -310,7 +388,9 @@ def test_findings_do_not_depend_on_the_order_of_rows(con: Any, year: Year) -> No
         for name, rows in tables.items():
             together.setdefault(name, []).extend(rows)
     found = findings(con, year, together)
-    assert len(found) == sum(len(expected) for _, _, expected in CASES.values())
+    assert {rule_id for _, _, expected in CASES.values() for rule_id in expected} <= {
+        one["finding_id"] for one in found
+    }
     assert findings(con, year, together, backward=True) == found
 
 
@@ -319,9 +399,10 @@ def test_evidence_is_json_and_holds_what_stood_in_the_file_unchanged(con: Any, y
     (found,) = findings(con, year, {"unmatched": [stray]})
     evidence = json.loads(found["evidence"])
     assert (evidence["account"], evidence["meter"]) == (HOSTILE, HOSTILE)
-    late = row(SEWER_SERVICES, **came, occupant_since=dt.date(2019, 1, 9), service_start=dt.date(2015, 1, 1))
-    (found,) = findings(con, year, {"sewer_services": [late]})
-    assert json.loads(found["evidence"]) == {"occupant_since": "2019-01-09", "service_start": "2015-01-01"}
+    mine = row(METERS, **link | {"meter_id": HOSTILE}, rollovers=2)
+    served = row(SERVICE_CONSUMPTION, **link | {"meter_id": HOSTILE})
+    (found,) = findings(con, year, {"meters": [mine], "service_consumption": [served]}, "meter_rollover")
+    assert json.loads(found["evidence"]) == {"meter": HOSTILE, "rollovers": 2}
 
 
 account = st.text(st.sampled_from(":%A3"), min_size=1, max_size=4)

@@ -1,0 +1,122 @@
+"""What is irregular about use: findings per service, the corrections they propose, each district against last year.
+
+Belongs here: giving the rules of use the tables of a slice, this year's and last year's.
+Does not belong here: the rules (``validations.review``), other findings (``findings``), decisions about them.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import ibis
+import ibis.expr.types as ir
+
+from assets.adjusted_consumption import last_steps
+from assets.kept import Bench
+from assets.stage import stage, year_version
+from validations.review import OF_USE, all_findings
+from validations.review.of_districts import district_use as use_of_district
+from validations.review.of_meters import proposed_by_rules
+from validations.review.use import Use, looked_at, periods_of, reads_of, usual_of
+from validations.tables import DISTRICT_USE, IRREGULAR_USE, PROPOSED_CORRECTIONS
+from validations.workspace import Year
+
+
+def _reads(
+    consumption: ir.Table,
+    adjustment_steps: ir.Table,
+    prior_consumption: ir.Table,
+    prior_adjusted_consumption: ir.Table,
+    service_consumption: ir.Table,
+    prior_service_consumption: ir.Table,
+    sewer_services: ir.Table,
+) -> ir.Table:
+    return reads_of(
+        consumption, last_steps(adjustment_steps), prior_consumption, prior_adjusted_consumption, service_consumption,
+        prior_service_consumption, sewer_services,
+    )  # fmt: skip
+
+
+def _laid_out(inputs: dict[str, ir.Table], year: Year) -> Bench:
+    """A bench with the tables of use, each computed once: rules read them many times."""
+    bench = Bench(inputs, year_version(year))
+    bench.keep(
+        "reads", _reads, "consumption", "adjustment_steps", "prior_consumption", "prior_adjusted_consumption",
+        "service_consumption", "prior_service_consumption", "sewer_services",
+    )  # fmt: skip
+    bench.keep("periods", partial(periods_of, year=year), "reads")
+    bench.keep("usual", usual_of, "periods")
+    bench.keep("looked", partial(looked_at, tolerance=year.review_limits.rules.tolerance.value), "periods", "usual")
+    return bench
+
+
+def _use(year: Year, reads: ir.Table, periods: ir.Table, usual: ir.Table, looked: ir.Table) -> Use:
+    return Use(reads, periods, usual, looked, (ibis.literal(year.window_start), ibis.literal(year.window_end)))
+
+
+_USE = ("reads", "periods", "usual", "looked")
+
+
+@stage(IRREGULAR_USE, "review", by_slice=True)
+def irregular_use(
+    consumption: ir.Table,
+    service_consumption: ir.Table,
+    sewer_services: ir.Table,
+    adjustment_steps: ir.Table,
+    prior_consumption: ir.Table,
+    prior_adjusted_consumption: ir.Table,
+    prior_service_consumption: ir.Table,
+    *,
+    year: Year,
+) -> ir.Table:
+    """What is irregular about the use of each service, after the entries of the adjustment sheet and before decisions."""
+    inputs = {
+        "consumption": consumption, "service_consumption": service_consumption, "sewer_services": sewer_services,
+        "adjustment_steps": adjustment_steps, "prior_consumption": prior_consumption,
+        "prior_adjusted_consumption": prior_adjusted_consumption, "prior_service_consumption": prior_service_consumption,
+    }  # fmt: skip
+
+    def found(sewer_services: ir.Table, **tables: ir.Table) -> ir.Table:
+        limits = year.review_limits.rules
+        return all_findings(OF_USE, use=_use(year, **tables), limits=limits, sewer_services=sewer_services, year=year)
+
+    return _laid_out(inputs, year).keep("found", found, "sewer_services", *_USE)
+
+
+@stage(PROPOSED_CORRECTIONS, "review", by_slice=True)
+def proposed_corrections(
+    consumption: ir.Table,
+    service_consumption: ir.Table,
+    sewer_services: ir.Table,
+    adjustment_steps: ir.Table,
+    prior_consumption: ir.Table,
+    prior_adjusted_consumption: ir.Table,
+    prior_service_consumption: ir.Table,
+    *,
+    year: Year,
+) -> ir.Table:
+    """What would count of each row if a finding's proposal were accepted. Nothing of it counts until a person has decided."""
+    inputs = {
+        "consumption": consumption, "service_consumption": service_consumption, "sewer_services": sewer_services,
+        "adjustment_steps": adjustment_steps, "prior_consumption": prior_consumption,
+        "prior_adjusted_consumption": prior_adjusted_consumption, "prior_service_consumption": prior_service_consumption,
+    }  # fmt: skip
+
+    def proposed(**tables: ir.Table) -> ir.Table:
+        return proposed_by_rules(_use(year, **tables), year.review_limits.rules)
+
+    return _laid_out(inputs, year).keep("proposed", proposed, *_USE)
+
+
+@stage(DISTRICT_USE, "review", by_slice=True)
+def district_use(consumption: ir.Table, prior_consumption: ir.Table, *, year: Year) -> ir.Table:
+    """Accounts, volume, months and the middle of use a day of a district's delivery, beside last year's."""
+
+    def compared(consumption: ir.Table, prior_consumption: ir.Table) -> ir.Table:
+        districts = consumption.select("district_id").distinct()
+        # The slices of services that several districts measure, or none, are no districts.
+        alone = districts.filter(districts.district_id.count().over(ibis.window()) == 1)
+        return alone.cross_join(use_of_district(consumption, prior_consumption, year))
+
+    bench = Bench({"consumption": consumption, "prior_consumption": prior_consumption}, year_version(year))
+    return bench.keep("compared", compared, "consumption", "prior_consumption")

@@ -1,0 +1,300 @@
+"""Rules about meters and reads: registers that went round, changed meters, multipliers, estimates and their correction.
+
+Belongs here: rules about how a figure came about, and the corrections that these rules know for sure.
+Does not belong here: how large it is (``of_use``).
+"""
+
+from __future__ import annotations
+
+import ibis
+import ibis.expr.types as ir
+
+from rate_tables.exact import part_of, widened
+from rate_tables.review_limits import ReviewLimits
+from validations.review.finding import as_json, ccf, found, sentence
+from validations.review.use import METER, RECORD, Use, about_ten_or_a_hundred
+
+_OF_METER = ["service_id", *METER]
+_IN_TIME = {"group_by": _OF_METER, "order_by": ["period_start", "period_end"]}
+
+
+def meter_rollover(meters: ir.Table, service_consumption: ir.Table) -> ir.Table:
+    """A register went round; the volume allows for it."""
+    rolled = meters.filter(meters.rollovers > 0)
+    rows = rolled.inner_join(
+        service_consumption.select("service_id", *METER).distinct(),
+        METER,
+    )
+    return found(
+        rows, "meter.rollover", "info", ["service_id", *METER],
+        sentence("the register of meter ", rows.meter_id, " went back ", rows.rollovers, " time(s) and was read as having gone round"),
+        as_json(meter=rows.meter_id, rollovers=rows.rollovers),
+        "Nothing, if the use looks right; a changed meter or a misread register would need a consumption adjustment.",
+    )  # fmt: skip
+
+
+def missed_rollovers(use: Use, limits: ReviewLimits) -> ir.Table:
+    """Reads below zero that a register gone round explains: with ``proposed_thousandths``, what it counted then.
+
+    (10^dials - previous) + current is the volume plus 10^dials; the number of dials is the one that brings it near the usual. A
+    register that would go round every few periods is none, and where the meter registered something else it is a credit.
+    """
+    r = use.reads.filter(
+        ~use.reads.is_prior & use.reads.is_own & (use.reads.volume_thousandths < 0) & (use.reads.records == 1)
+    )
+    r = r.filter(~r.is_adjusted & (r.registered_thousandths == r.billed_thousandths)).inner_join(
+        use.usual.select("service_id", "all_a_day"), "service_id"
+    )
+    a_unit = r.ccf / r.volume_thousandths
+    expected = r.all_a_day * r.days / (r.share_millionths / 1_000_000) / a_unit
+
+    def near(dials: int) -> ir.BooleanValue:
+        volume, turn = r.volume_thousandths + 10 ** (dials + 3), 10.0 ** (dials + 3)
+        is_near = (volume.cast("float64") < expected * 3) & (volume.cast("float64") * 3 > expected)
+        return (volume > 0) & is_near & (turn >= expected * limits.rollover_periods.value)
+
+    proposed = ibis.cases(
+        *((near(n), r.volume_thousandths + 10 ** (n + 3)) for n in (3, 4, 5, 6, 7)), else_=ibis.null("int64")
+    )
+    rows = r.mutate(proposed_thousandths=proposed)
+    return rows.filter(rows.proposed_thousandths.notnull())
+
+
+def meter_missed_rollover(use: Use, limits: ReviewLimits) -> ir.Table:
+    """A volume below zero that a register gone round explains."""
+    m = missed_rollovers(use, limits)
+    rows = m.group_by("service_id").agg(
+        district_id=m.district_id.min(), period_start=m.period_start.min(), period_end=m.period_end.max(),
+        value=m.volume_thousandths.min() / 1000, proposed=m.proposed_thousandths.min() / 1000, unit=m.volume_unit.min(),
+    )  # fmt: skip
+    return found(
+        rows, "meter.missed_rollover", "must_decide", ["service_id"],
+        sentence("the volume of ", ccf(rows.value), " ", rows.unit, " looks like a register that went round"),
+        as_json(value=ccf(rows.value), unit=rows.unit, proposed=ccf(rows.proposed), period_start=rows.period_start),
+        "Take the proposed volume, if the meter was not changed.",
+        proposal=sentence("count ", ccf(rows.proposed), " ", rows.unit, " for the period from ", rows.period_start),
+    )  # fmt: skip
+
+
+def meter_changed_out(use: Use, limits: ReviewLimits) -> ir.Table:
+    """A meter ended and another began on the account: two reads of one period, which are added."""
+    r = use.reads.filter(~use.reads.is_prior & (use.reads.meter_id != ""))
+    m = r.group_by(_OF_METER).agg(first=r.period_start.min(), last=r.period_end.max())
+    other = m.rename(
+        other_meter="meter_id",
+        other_first="first",
+        other_last="last",
+        _service="service_id",
+        _district="district_id",
+        _account="district_account",
+    )
+    both = m.inner_join(
+        other, [m.service_id == other._service, m.district_id == other._district, m.district_account == other._account]
+    )
+    gap = both.other_first.delta(both["last"], unit="day")
+    both = both.mutate(gap=gap).filter(
+        (both.meter_id != both.other_meter) & (gap >= -3) & (gap <= limits.change_out_days.value)
+    )
+    rows = both.group_by("service_id").agg(
+        district_id=both.district_id.min(), period_start=both["last"].min(), period_end=both.other_first.max(),
+        meter=both.meter_id.min(), new_meter=both.other_meter.min(),
+    )  # fmt: skip
+    return found(
+        rows, "meter.changed_out", "info", ["service_id"],
+        sentence("meter ", rows.meter, " was followed by meter ", rows.new_meter, " on ", rows.period_start, "; what both counted is added"),
+        as_json(meter=rows.meter, new_meter=rows.new_meter, day=rows.period_start),
+        "Nothing, if the CIS knows of the change.",
+    )  # fmt: skip
+
+
+def meter_changed_unknown(unmatched: ir.Table, service_consumption: ir.Table, meters: ir.Table) -> ir.Table:
+    """A meter that the CIS does not know, on an account whose meter it knows: changed, and not entered."""
+    u = unmatched.filter((unmatched.side == "district") & (unmatched.meter_id != ""))
+    u = u.select("district_id", "district_account", new_meter="meter_id")
+    known = service_consumption.filter(
+        (service_consumption.purpose == "domestic") & (service_consumption.meter_id != "")
+    )
+    met = u.inner_join(known.select("service_id", *METER).distinct(), ["district_id", "district_account"])
+    seen = meters.select("district_id", "district_account", new_meter="meter_id", new_first="first_day")
+    met = met.inner_join(seen, ["district_id", "district_account", "new_meter"])
+    rows = met.group_by("service_id").agg(
+        district_id=met.district_id.min(), district_account=met.district_account.min(), meter=met.meter_id.min(),
+        new_meter=met.new_meter.min(), period_start=met.new_first.min(),
+    )  # fmt: skip
+    return found(
+        rows, "meter.changed_out", "review", ["service_id"],
+        sentence("account ", rows.district_account, " has meter ", rows.new_meter, " since ", rows.period_start, ", which the CIS does not know beside ", rows.meter),
+        as_json(meter=rows.meter, new_meter=rows.new_meter, day=rows.period_start),
+        "If the meter was changed, end the old link and add the new one in the CIS; without it the use since then does not count.",
+    )  # fmt: skip
+
+
+def meter_multiplier_changed(use: Use, limits: ReviewLimits) -> ir.Table:
+    """From one read on everything is ten or a hundred times what it was, or that part, and still is at the end: the meter's multiplier."""
+    p = use.looked
+    in_time = ibis.window(group_by="service_id", order_by=["period_start", "period_end"])
+    last = ibis.window(group_by="service_id", order_by=["period_start", "period_end"], preceding=1, following=0)
+    ratio = p.ccf_a_month / ibis.coalesce(p.last_year_ccf, p.usual_ccf).nullif(0)
+    slipped = about_ten_or_a_hundred(ratio, limits) | about_ten_or_a_hundred(
+        p.ccf_a_month / p.usual_ccf.nullif(0), limits
+    ).fill_null(False)
+    p = p.mutate(ratio=ratio, slipped=slipped.fill_null(False).cast("int64"), size=p.usual_ccf)
+    as_usual = float(limits.as_usual_times.value)
+    p = p.mutate(
+        running=p.slipped.sum().over(last), is_off=((p.ratio > as_usual) | (p.ratio < 1 / as_usual)).fill_null(False),
+        since=p.period_start.min(where=p.slipped == 1).over(ibis.window(group_by="service_id")),
+        step=p.ccf_a_month / p.ccf_a_month.lag().over(in_time).nullif(0),
+    )  # fmt: skip
+    # Without a step there, last year is what was off.
+    p = p.mutate(steps=((p.step > as_usual) | (p.step < 1 / as_usual)).fill_null(True) & (p.period_start == p.since))
+    s = p.group_by("service_id").agg(
+        district_id=p.district_id.min(), running=p.running.max(), times=p.ratio.median(where=p.slipped == 1),
+        period_start=p.period_start.min(where=p.slipped == 1), period_end=p.period_end.max(), size=p["size"].max(),
+        still=p.is_off.all(where=p.period_start >= p.since), steps=p.steps.any(),
+    )  # fmt: skip
+    rows = s.filter((s.running >= 2) & s.still & s.steps & (s["size"] > float(limits.least_usual_ccf.value)))
+    return found(
+        rows, "meter.multiplier_changed", "must_decide", ["service_id"],
+        sentence("from ", rows.period_start, " on, use is about ", ccf(rows.times), " times what it was"),
+        as_json(times=ccf(rows.times), since=rows.period_start),
+        "Ask the district for the meter's multiplier; enter what was used as consumption adjustments.",
+    )  # fmt: skip
+
+
+def _runs_of_estimates(use: Use) -> ir.Table:
+    """Reads with ``number`` in their meter and ``run``: how many reads before it were not estimated."""
+    r = use.reads.mutate(number=ibis.row_number().over(ibis.window(**_IN_TIME)))
+    return r.mutate(run=(~r.is_estimated).cast("int64").sum().over(ibis.window(**_IN_TIME, preceding=(None, 0))))
+
+
+def read_estimated_run(use: Use, limits: ReviewLimits) -> ir.Table:
+    """More estimates in a row than are usual."""
+    r = _runs_of_estimates(use).filter(lambda t: t.is_estimated)
+    runs = r.group_by([*_OF_METER, "run"]).agg(
+        period_start=r.period_start.min(),
+        period_end=r.period_end.max(),
+        estimates=ibis._.count(),
+        this_year=(~r.is_prior).any(),
+    )
+    long = runs.filter(runs.this_year & (runs.estimates >= limits.estimated_in_a_row.value))
+    begin, end = use.window
+    rows = long.group_by("service_id").agg(
+        district_id=long.district_id.min(), period_start=long.period_start.min(), period_end=long.period_end.max(),
+        estimates=long.estimates.max(), counts=((long.period_end > begin) & (long.period_start < end)).any(),
+    )  # fmt: skip
+    return found(
+        rows, "read.estimated_run", ibis.ifelse(rows.counts, "review", "info"), ["service_id"],
+        sentence(rows.estimates, " estimates in a row between ", rows.period_start, " and ", rows.period_end),
+        as_json(estimates=rows.estimates, first_day=rows.period_start, day_after=rows.period_end),
+        "Ask the district for a read; the average rests on what was assumed.",
+    )  # fmt: skip
+
+
+def corrected_estimates(use: Use) -> ir.Table:
+    """Reads of a run of estimates and the read that corrected them, with ``proposed_thousandths``: what was used in each.
+
+    The real read says what went through since the last real one: all that was billed from there on together, estimates and
+    correction. What the meter registered in its own period is what counts for that; the rest is spread over the estimated
+    periods by days. Where nothing apart was registered, all of it is spread over all of the periods. So no volume is lost.
+    A run that goes back before what is known is not here: nobody knows where it began; nor one in which a read is missing, left
+    out, adjusted already or of several registers: what it would share is not all that was billed. (AWWA M36's case.)
+    """
+    r = _runs_of_estimates(use)
+    in_time = ibis.window(**_IN_TIME)
+    r = r.mutate(follows_estimate=r.is_estimated.lag().over(in_time).fill_null(False), before=r.run.lag().over(in_time))
+    is_end = ~r.is_estimated & r.follows_estimate
+    # The run that a correction ends has the number of the reads before it.
+    r = r.mutate(of_run=ibis.ifelse(is_end, r.before, r.run), is_end=is_end)
+    r = r.filter(r.is_estimated | r.is_end).filter(lambda t: t.of_run > 0)
+    run = [*_OF_METER, "of_run"]
+    whole = r.group_by(run).agg(
+        corrections=r.is_end.sum(),
+        corrected=(r.is_end & ((r.billed_thousandths < 0) | (r.registered_thousandths != r.billed_thousandths))).any(),
+        total=r.billed_thousandths.sum(),
+        apart=r.registered_thousandths.sum(where=r.is_end & (r.registered_thousandths != r.billed_thousandths)).fill_null(0),
+        has_apart=(r.is_end & (r.registered_thousandths != r.billed_thousandths)).any(),
+        run_start=r.period_start.min(), run_end=r.period_end.max(),
+        estimates=r.is_estimated.sum(), correction=r.billed_thousandths.sum(where=r.is_end),
+        registered=r.registered_thousandths.sum(where=r.is_end),
+        is_whole=(r.records == 1).all() & (~r.is_adjusted).all(), days=r.days.sum(),
+    )  # fmt: skip
+    is_whole = whole.is_whole & (whole.days == whole.run_end.delta(whole.run_start, unit="day"))
+    whole = whole.filter((whole.corrections == 1) & whole.corrected & (whole.total - whole.apart >= 0) & is_whole)
+    met = r.inner_join(whole.drop("days"), run)
+    met = met.mutate(shares=met.is_estimated | ~met.has_apart)
+    in_run = ibis.window(group_by=run, order_by=["period_start", "period_end"], preceding=(None, 1))
+    days = met.shares.cast("int64") * met.days
+    met = met.mutate(to_share=days)
+    met = met.mutate(
+        from_day=met.to_share.sum().over(in_run).fill_null(0),
+        all_days=met.to_share.sum().over(ibis.window(group_by=run)),
+    )
+    spread = part_of(widened(met.total - met.apart), met.from_day, met.from_day + met.to_share, met.all_days)
+    return met.mutate(proposed_thousandths=ibis.ifelse(met.shares, spread, met.registered_thousandths))
+
+
+def read_estimate_then_correction(use: Use) -> ir.Table:
+    """Months of estimates that were wrong, and the read that put them right all at once."""
+    c = corrected_estimates(use)
+    this_year = c.filter(~c.is_prior)
+    begin, end = use.window
+    rows = this_year.group_by("service_id").agg(
+        district_id=this_year.district_id.min(), period_start=this_year.run_start.min(), period_end=this_year.run_end.max(),
+        estimates=this_year.estimates.max(), correction=this_year.correction.min() / 1000,
+        real=this_year.proposed_thousandths.max(where=this_year.is_end) / 1000, unit=this_year.volume_unit.min(),
+        total=this_year.total.max() / 1000, counts=((this_year.period_end > begin) & (this_year.period_start < end)).any(),
+        is_large=(this_year.correction < 0).any(),
+    )  # fmt: skip
+    severity = ibis.cases(
+        (rows.counts & rows.is_large, "must_decide"), (rows.counts & (rows.estimates > 1), "review"), else_="info"
+    )
+    return found(
+        rows, "read.estimate_then_correction", severity, ["service_id"],
+        sentence(rows.estimates, " estimates from ", rows.period_start, " on, then a read that was billed as ", ccf(rows.correction), " ", rows.unit,
+                 "; together ", ccf(rows.total), " ", rows.unit, " went through until ", rows.period_end),
+        as_json(estimates=rows.estimates, billed=ccf(rows.correction), total=ccf(rows.total), unit=rows.unit,
+                first_day=rows.period_start, day_after=rows.period_end),
+        "Take the proposed volumes: what went through, spread over the days of the estimates.",
+        proposal=sentence("count ", ccf(rows.real), " ", rows.unit, " for the last of these periods, and the rest by days for the others"),
+    )  # fmt: skip
+
+
+def proposed_by_rules(use: Use, limits: ReviewLimits) -> ir.Table:
+    """One row per finding and row of consumption that its proposal would change (``proposed_corrections``)."""
+    wanted = ["service_id", *RECORD, "district_account", "meter_id", "period_start", "period_end", "volume_unit"]
+    parts = [
+        ("read.estimate_then_correction", corrected_estimates(use)),
+        ("meter.missed_rollover", missed_rollovers(use, limits)),
+    ]
+    return ibis.union(*(
+        rows.filter(~rows.is_prior).select(
+            *wanted,
+            finding_id=sentence(f"{rule}:", rows.service_id.replace("%", "%25").replace(":", "%3A")),
+            proposed_volume_thousandths=rows.proposed_thousandths.cast("int64"),
+        )
+        for rule, rows in parts
+    ))  # fmt: skip
+
+
+def account_many_meters(use: Use, limits: ReviewLimits) -> ir.Table:
+    """One service with more meters, or more figures in a period, than one customer has."""
+    r = use.reads.filter(~use.reads.is_prior)
+    each = r.group_by("service_id", "period_start", "period_end").agg(
+        district_id=r.district_id.min(), records=r.records.sum()
+    )
+    s = each.group_by("service_id").agg(
+        district_id=each.district_id.min(),
+        figures=each.records.max(),
+        period_start=each.period_start.min(),
+        period_end=each.period_end.max(),
+    )
+    meters = r.group_by("service_id").agg(meters=r.meter_id.nunique())
+    s = s.inner_join(meters, "service_id")
+    most = limits.many_meters.value
+    rows = s.filter((s.meters >= most) | (s.figures >= most))
+    return found(
+        rows, "account.many_meters", "review", ["service_id"],
+        sentence("has ", rows.meters, " meters and up to ", rows.figures, " figures in one period"),
+        as_json(meters=rows.meters, figures=rows.figures),
+        "See whether the account stands for one customer, or gathers what belongs to many.",
+    )  # fmt: skip

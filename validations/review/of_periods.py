@@ -1,0 +1,106 @@
+"""Rules about periods: days that no read covers, days that two cover, periods off the cycle.
+
+Belongs here: rules about when a meter was read.
+Does not belong here: how much it counted (``of_use``).
+"""
+
+from __future__ import annotations
+
+import ibis
+import ibis.expr.types as ir
+
+from rate_tables.review_limits import ReviewLimits
+from validations.review.finding import as_json, found, sentence
+from validations.review.use import METER, Use
+
+A_MONTH = 31
+_LONGER_THAN_A_MONTH = 45
+_IN_TIME = {"group_by": ["service_id", *METER], "order_by": ["period_start", "period_end"]}
+
+
+def is_named_by_month(reads: ir.Table) -> ir.BooleanValue:
+    """Whether only months are known of a bill of several: a read some days before or after the first gives it another month's name."""
+    return (reads.period_start.day() == 1) & (reads.period_end.day() == 1) & (reads.days >= _LONGER_THAN_A_MONTH)
+
+
+def _after_another(use: Use) -> ir.Table:
+    """Reads with ``reached``: the day up to which the meter's reads before them go; and whether only months are known of the period."""
+    before = ibis.window(**_IN_TIME, preceding=(None, 1))
+    r = use.reads.mutate(reached=use.reads.period_end.max().over(before))
+    return r.filter(r.reached.notnull()).mutate(is_named_by_month=is_named_by_month(r))
+
+
+def period_gap(use: Use, limits: ReviewLimits) -> ir.Table:
+    """Days of the winter that no read of the meter covers, between two that there are; for information where bills of several
+    months are named by a month, and one month is between."""
+    r = _after_another(use)
+    begin, end = use.window
+    start, stop = ibis.greatest(r.reached, begin), ibis.least(r.period_start, end)
+    r = r.mutate(missing=stop.delta(start, unit="day"), first=start, after=stop)
+    rows = r.filter(~r.is_prior & r.is_own & (r.missing >= limits.gap_days.value))
+    rows = rows.group_by("service_id").agg(
+        district_id=rows.district_id.min(),
+        period_start=rows["first"].min(),
+        period_end=rows.after.max(),
+        days=rows.missing.sum(),
+        is_naming=(rows.is_named_by_month & (rows.missing <= A_MONTH)).all(),
+    )
+    return found(
+        rows, "period.gap", ibis.ifelse(rows.is_naming, "info", "review"), ["service_id"],
+        sentence("no read covers ", rows.days, " days of the winter between ", rows.period_start, " and ", rows.period_end),
+        as_json(days=rows.days, first_day=rows.period_start, day_after=rows.period_end),
+        "Ask the district for the missing read; refused rows stand in rejected_rows. The average rests on the days that are known.",
+    )  # fmt: skip
+
+
+def period_overlap(use: Use, limits: ReviewLimits) -> ir.Table:
+    """Days that two reads of one meter cover: their use counts twice; for information where bills of several months are named by a
+    month, and share one."""
+    r = _after_another(use)
+    r = r.mutate(twice=ibis.least(r.reached, r.period_end).delta(r.period_start, unit="day"))
+    rows = r.filter(~r.is_prior & r.is_own & (r.twice >= limits.overlap_days.value))
+    begin, end = use.window
+    rows = rows.group_by("service_id").agg(
+        district_id=rows.district_id.min(), period_start=rows.period_start.min(), period_end=rows.period_end.max(),
+        days=rows.twice.sum(), counts=((rows.period_end > begin) & (rows.period_start < end)).any(),
+        is_naming=(rows.is_named_by_month & (rows.twice <= A_MONTH)).all(),
+    )  # fmt: skip
+    return found(
+        rows, "period.overlap", ibis.ifelse(rows.counts & ~rows.is_naming, "must_decide", "info"), ["service_id"],
+        sentence(rows.days, " days between ", rows.period_start, " and ", rows.period_end, " stand in two reads of one meter"),
+        as_json(days=rows.days, first_day=rows.period_start, day_after=rows.period_end),
+        "Ask the district which of the two is right; leave the other out.",
+    )  # fmt: skip
+
+
+def period_several_figures(use: Use) -> ir.Table:
+    """One meter and period with several figures, where the file tells no meters apart: they were added."""
+    r = use.reads.filter(~use.reads.is_prior & (use.reads.records > use.reads.columns_of_file))
+    rows = r.group_by("service_id").agg(
+        district_id=r.district_id.min(), period_start=r.period_start.min(), period_end=r.period_end.max(),
+        periods=ibis._.count(), records=r.records.max(),
+    )  # fmt: skip
+    return found(
+        rows, "period.several_figures", "info", ["service_id"],
+        sentence(rows.periods, " periods have up to ", rows.records, " figures each for one meter, or the file tells its meters not apart; they were added"),
+        as_json(periods=rows.periods, records=rows.records),
+        "Nothing, if the account has so many meters; else ask the district.",
+    )  # fmt: skip
+
+
+def period_off_cycle(use: Use, limits: ReviewLimits) -> ir.Table:
+    """A period much shorter or longer than the service's others; days are shared, so the average allows for it."""
+    p = use.looked
+    short = p.days < p.typical_days * float(limits.off_cycle_shorter_than.value)
+    long = p.days > p.typical_days * float(limits.off_cycle_longer_than.value)
+    odd = p.filter(short | long)
+    rows = odd.group_by("service_id").agg(
+        district_id=odd.district_id.min(), period_start=odd.period_start.min(), period_end=odd.period_end.max(),
+        periods=ibis._.count(), shortest=odd.days.min(), longest=odd.days.max(), typical=odd.typical_days.min().cast("int64"),
+    )  # fmt: skip
+    return found(
+        rows, "period.off_cycle", "info", ["service_id"],
+        sentence(rows.periods, " periods have ", rows.shortest, " to ", rows.longest, " days where ", rows.typical, " are usual"),
+        as_json(periods=rows.periods, shortest=rows.shortest, longest=rows.longest, typical=rows.typical),
+        "Nothing, if the meter was read out of turn; use counts by days.",
+    )  # fmt: skip
