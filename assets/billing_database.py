@@ -17,18 +17,17 @@ import duckdb
 import pyarrow.parquet as pq
 
 from assets.literal_path import literal
-from assets.stage import Session, all_slices, years_of
+from assets.stage import OFFICE_SHEETS, Session, all_slices, years_of
 from assets.store import WHOLE
 from rate_tables.exact import scale_of
 from validations.contract import Contract
-from validations.tables import ADJUSTMENT_SHEET, CIS, PUBLISHED
+from validations.tables import PUBLISHED
 from validations.workspace import Workspace
 
 
 def slices_of(contract: Contract, workspace: Workspace) -> list[str]:
     """Every slice that a table can have in the store."""
-    extra = [CIS, ADJUSTMENT_SHEET] if contract.name == "rejected_rows" else []
-    return [*all_slices(workspace), *extra, WHOLE]
+    return [*all_slices(workspace), *OFFICE_SHEETS.get(contract.name, ()), WHOLE]
 
 
 _SQL_TYPES = {"string": "VARCHAR", "int64": "BIGINT", "date": "DATE", "boolean": "BOOLEAN"}

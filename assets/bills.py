@@ -86,7 +86,7 @@ def held_bills(services: ir.Table, year: Year) -> ir.Table:
     return each.group_by(*_BILL).agg(held_reason=each.held_reason.min())
 
 
-@stage(BILL_LINES, "bills", by_slice=True, follows=("rate_schedule",))
+@stage(BILL_LINES, "bills", by_slice=True, built_once=True, follows=("rate_schedule",))
 def bill_lines(billing_basis: ir.Table, sewer_services: ir.Table, strengths: ir.Table, *, year: Year) -> ir.Table:
     """Quantity, rate and amount of each charge, for bills that lack nothing."""
     services = rated_services(billing_basis, sewer_services, strengths)
@@ -101,7 +101,7 @@ def bill_lines(billing_basis: ir.Table, sewer_services: ir.Table, strengths: ir.
     return ibis.union(*lines).anti_join(held_bills(services, year), _BILL)
 
 
-@stage(BILLS, "bills", by_slice=True)
+@stage(BILLS, "bills", by_slice=True, built_once=True)
 def bills(
     billing_basis: ir.Table, bill_lines: ir.Table, sewer_services: ir.Table, strengths: ir.Table, *, year: Year
 ) -> ir.Table:

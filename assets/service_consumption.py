@@ -29,7 +29,7 @@ def _met(meters: ir.Table, links: ir.Table) -> ir.Table:
     return joined.filter((joined.linked_meter == "") | (joined.linked_meter == joined.meter_id))
 
 
-@stage(SERVICE_CONSUMPTION, "services", by_slice=True)
+@stage(SERVICE_CONSUMPTION, "services", by_slice=True, built_once=True)
 def service_consumption(meters: ir.Table, meter_links: ir.Table, *, year: Year) -> ir.Table:
     """Which delivered meter serves which sewer service, when, for what and to which share.
 

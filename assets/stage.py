@@ -12,7 +12,7 @@ import hashlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import duckdb
 import ibis
 import ibis.expr.types as ir
 
+from assets.kept import Bench
 from assets.store import WHOLE, Store, Stored
 from validations import tables
 from validations.contract import Contract
@@ -30,9 +31,14 @@ ROOT = Path(__file__).parent.parent
 CONTRACTS: dict[str, Contract] = {contract.name: contract for contract in tables.PUBLISHED}
 PER_DISTRICT = {"deliveries", "delivery_totals", "consumption", "meters", "rejected_rows"}
 """Tables that each district's front door makes, one asset per district."""
-BY_CONTENT = {"class_averages"}
+BY_CONTENT = {"adjustment_steps", "class_averages", "decisions", "refused_adjustments"}
 """Small tables whose readers depend on what is in them, whatever they were made from."""
-OFFICE_SHEETS = {"rejected_rows": (tables.CIS, tables.ADJUSTMENT_SHEET)}
+PRIOR = "prior_"
+"""A parameter ``prior_consumption`` is given the table ``consumption`` of the billing year before, without rows if that was not run.
+
+It is no input in Dagster's eyes, whose partition mappings allow one partition of a table upstream; its version counts all the same.
+"""
+OFFICE_SHEETS = {"rejected_rows": (tables.CIS, tables.ADJUSTMENT_SHEET, tables.DECISION_SHEET)}
 """Of these, the ones that sheets of the office add a part to."""
 
 
@@ -82,6 +88,8 @@ def year_version(year: Year) -> str:
         year.billing_year,
         year.effective,
         year.averaging.content_hash,
+        year.adjustment_policy.content_hash,
+        year.review_limits.content_hash,
         *((period.start, period.schedule.content_hash if period.schedule else "none") for period in year.rate_periods),
     )
 
@@ -141,6 +149,7 @@ class Stage:
     group: str
     by_slice: bool
     follows: tuple[str, ...]
+    built_once: bool = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> ir.Table:
         """The function itself, in the declared shape: what a test calls."""
@@ -165,6 +174,8 @@ class Stage:
         """Argument name -> asset, one argument per district where each district has its own asset."""
         keys: dict[str, dg.AssetKey] = {}
         for name in self.inputs:
+            if name.startswith(PRIOR):
+                continue
             if name in PER_DISTRICT:
                 parts = [*workspace.districts, *OFFICE_SHEETS.get(name, ())]
                 keys |= {f"{name}__{part}": dg.AssetKey([name, part]) for part in parts}
@@ -180,12 +191,21 @@ class Stage:
         def slice_of(slice_id: str) -> Slice:
             given = {name: self._input(name, stored, slice_id) for name in self.inputs}
             version = version_of(self.contract.name, slice_id, year_version(year), *(v for _, v in given.values()))
-            return Slice(version, lambda: self.function(**{n: read() for n, (read, _) in given.items()}, **extra))
+            return Slice(version, lambda: self._made({n: read() for n, (read, _) in given.items()}, year, extra))
 
         return Making(self.contract, year.billing_year, {s: slice_of(s) for s in wanted})
 
+    def _made(self, tables: dict[str, ir.Table], year: Year, extra: dict[str, Any]) -> ir.Table:
+        if not self.built_once:
+            return self.function(**tables, **extra)
+        bench = Bench(tables, year_version(year))
+        return bench.shown(self.contract.name, partial(self.function, **extra), *tables)
+
     def _input(self, name: str, stored: dict[str, Stored], slice_id: str) -> tuple[Callable[[], ir.Table], str]:
         """How to read one input for one slice, and its version."""
+        if name.startswith(PRIOR):
+            prior = self._of_prior_year(name.removeprefix(PRIOR), stored, slice_id)
+            return prior.read, prior.version()
         if name in PER_DISTRICT:
             districts = {
                 key.removeprefix(f"{name}__"): value for key, value in stored.items() if key.startswith(f"{name}__")
@@ -195,7 +215,8 @@ class Stage:
             elif slice_id == tables.NO_DISTRICT:
                 chosen = []
             else:
-                chosen = list(districts.values())
+                # Nobody is measured by several districts where there is one.
+                chosen = list(districts.values()) if slice_id == WHOLE or len(districts) > 1 else []
             if not chosen:
                 return CONTRACTS[name].empty, "none"
             first = chosen[0]
@@ -214,6 +235,18 @@ class Stage:
         if "slice_id" in table.contract.columns:
             return lambda: table.read().filter(ibis._.slice_id == slice_id), table.version()
         return table.read, table.version()
+
+    def _of_prior_year(self, name: str, stored: dict[str, Stored], slice_id: str) -> Stored:
+        """The same slice of a table of the billing year before; services may have come from any district, and tables that
+        are not sliced are given whole."""
+        any_input = next(iter(stored.values()))
+        contract = CONTRACTS[name]
+        if name in PER_DISTRICT and slice_id not in (WHOLE, tables.SEVERAL_DISTRICTS):
+            slices: tuple[str, ...] = () if slice_id == tables.NO_DISTRICT else (slice_id,)
+        else:
+            folder = any_input.store.folder / name / str(any_input.year - 1)
+            slices = tuple(sorted(p.stem for p in folder.glob("[!.]*.parquet")))
+        return Stored(any_input.store, contract, any_input.year - 1, slices)
 
     def asset(self, workspace: Workspace) -> dg.AssetsDefinition:
         """The Dagster asset of this stage, partitioned by billing year."""
@@ -241,14 +274,16 @@ def stage(
     *,
     by_slice: bool = False,
     follows: tuple[str, ...] = (),
+    built_once: bool = False,
 ) -> Callable[[Callable[..., ir.Table]], Stage]:
     """Make a function from tables to a table a stage.
 
-    ``by_slice``: call it once per slice. ``follows``: tables that it rests on without reading them, so that the graph shows
+    ``by_slice``: call it once per slice. ``built_once``: its SQL is the same for every slice, so it is built once; the function then
+    sees tables without rows, and must not ask for any. ``follows``: tables that it rests on without reading them, so that the graph shows
     them before it.
     """
 
     def wrap(function: Callable[..., ir.Table]) -> Stage:
-        return Stage(function, contract, group, by_slice, follows)
+        return Stage(function, contract, group, by_slice, follows, built_once)
 
     return wrap

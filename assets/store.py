@@ -21,6 +21,7 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow.parquet as pq
 
+from assets.kept import let_go
 from assets.literal_path import literal
 from validations.contract import Contract
 
@@ -77,6 +78,7 @@ class Store:
             return rows
         finally:
             beside.unlink(missing_ok=True)
+            let_go(self.con)
 
 
 @dataclass(frozen=True)

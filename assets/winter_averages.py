@@ -15,7 +15,7 @@ from validations.tables import CLASS_AVERAGES, WINTER_AVERAGES
 from validations.workspace import Year
 
 
-@stage(WINTER_AVERAGES, "billing_basis", by_slice=True, follows=("rate_schedule",))
+@stage(WINTER_AVERAGES, "billing_basis", by_slice=True, built_once=True, follows=("rate_schedule",))
 def winter_averages(
     consumption: ir.Table,
     service_consumption: ir.Table,

@@ -8,6 +8,7 @@ Each failing check says how many rows, shows the worst fifty, names the file wit
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -15,6 +16,7 @@ import ibis.expr.types as ir
 from dagster import AssetCheckExecutionContext
 
 from assets.billing_database import slices_of
+from assets.kept import Bench, let_go
 from assets.stage import CONTRACTS, PER_DISTRICT, Session, years_of
 from pipelines.metadata import markdown_table
 from validations.checks import Check, checks_of
@@ -50,7 +52,22 @@ def _table(session: Session, name: str, year: int, slice_id: str | None) -> ir.T
 
 def evaluate(check: Check, session: Session, year: int, slice_id: str | None, *, keep_list: bool) -> Verdict:
     """Run a check on a table of a year, or on one district's part of it."""
-    failing = check.failing(*(_table(session, name, year, slice_id) for name in check.reads))
+    tables = {name: _table(session, name, year, slice_id) for name in check.reads}
+    try:
+        failing = Bench(tables, "checks").shown(f"{check.table}_{check.name}", partial(_failing, check), *check.reads)
+        return _verdict(check, session, year, slice_id, failing, keep_list=keep_list)
+    finally:
+        let_go(session.store.con)
+
+
+def _failing(check: Check, **tables: ir.Table) -> ir.Table:
+    return check.failing(*(tables[name] for name in check.reads))
+
+
+def _verdict(
+    check: Check, session: Session, year: int, slice_id: str | None, failing: ir.Table, *, keep_list: bool
+) -> Verdict:
+    """The verdict from the rows that fail."""
     count = int(session.store.con.execute(failing.count()))
     where = f"{check.table}.{slice_id}" if slice_id else check.table
     path = session.workspace.work / "checks" / str(year) / f"{where}.{check.name}.csv"

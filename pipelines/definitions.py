@@ -15,20 +15,25 @@ from typing import Any
 import dagster as dg
 from dagster import PreviewWarning
 
-from assets.adjustments import adjusted_consumption, adjustment_assets
+from assets.adjusted_consumption import adjusted_consumption
+from assets.adjustment_steps import adjustment_steps, refused_adjustments
+from assets.adjustments import adjustment_assets
 from assets.bill_files import bill_files_asset
 from assets.billing_basis import billing_basis
 from assets.billing_database import billing_database_asset
 from assets.bills import bill_lines, bills
 from assets.cis_extract import cis_extract_assets
 from assets.consumption import consumption_assets
+from assets.decisions import decision_assets, decisions
 from assets.deliveries import deliveries_asset
 from assets.findings import findings
+from assets.irregular_use import district_use, irregular_use, proposed_corrections
 from assets.rate_schedule import rate_schedule
 from assets.reconciliation import reconciliation
 from assets.service_consumption import service_consumption, unmatched
 from assets.stage import Stage
 from assets.winter_averages import class_averages, winter_averages
+from assets.worklist import worklist
 from pipelines.checks import checks_on
 from pipelines.io_manager import store_io_manager
 from pipelines.session import session_resource
@@ -40,8 +45,8 @@ JOB = "annual_update"
 warnings.filterwarnings("ignore", category=PreviewWarning)
 
 STAGES: list[Stage] = [
-    service_consumption, unmatched, findings, adjusted_consumption, winter_averages, class_averages, billing_basis, rate_schedule, bills, bill_lines,
-    reconciliation,
+    service_consumption, unmatched, adjustment_steps, refused_adjustments, irregular_use, proposed_corrections, district_use, findings, decisions, adjusted_consumption, winter_averages, class_averages, billing_basis, rate_schedule, bills, bill_lines,
+    worklist, reconciliation,
 ]  # fmt: skip
 
 
@@ -52,6 +57,7 @@ def build_assets(workspace: Workspace) -> list[dg.AssetsDefinition]:
         *(consumption_assets(entry, workspace) for entry in workspace.districts.values()),
         cis_extract_assets(workspace),
         adjustment_assets(workspace),
+        decision_assets(workspace),
     ]
     made = [*front, *(stage.asset(workspace) for stage in STAGES), bill_files_asset(workspace)]
     read_by_another = {key for asset in made for keys in asset.asset_deps.values() for key in keys}

@@ -6,10 +6,9 @@ Does not belong here: files and their atomic writing (``assets.store``), what a 
 
 import dagster as dg
 
-from assets.stage import CONTRACTS, PER_DISTRICT, Making, Session, all_slices
+from assets.stage import CONTRACTS, OFFICE_SHEETS, PER_DISTRICT, Making, Session, all_slices
 from assets.store import WHOLE, Stored
 from pipelines.metadata import described
-from validations.tables import ADJUSTMENT_SHEET, CIS
 
 
 class StoreIOManager(dg.IOManager):
@@ -41,7 +40,7 @@ class StoreIOManager(dg.IOManager):
         if part:
             slices = tuple(part)
         elif name in PER_DISTRICT:
-            slices = (*self._session.workspace.districts, CIS, ADJUSTMENT_SHEET)
+            slices = (*self._session.workspace.districts, *OFFICE_SHEETS.get(name, ()))
         else:
             present = [
                 s for s in all_slices(self._session.workspace) if self._session.store.path(contract, year, s).exists()

@@ -17,7 +17,9 @@ import ibis.expr.types as ir
 from rate_tables.exact import scale_of
 from validations.contract import Contract
 
-HIDDEN = {"raw_text", "evidence", "content_hash"}
+HIDDEN = {
+    "raw_text", "evidence", "evidence_seen", "evidence_now", "evidence_hash", "content_hash", "decided_by", "reason", "entered_by", "approved_by",
+}  # fmt: skip
 PREVIEW_ROWS = 8
 
 

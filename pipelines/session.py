@@ -56,6 +56,8 @@ def connect(work: Path) -> ibis.BaseBackend:
     """A DuckDB connection of this run's own; what does not fit in memory goes below the workspace."""
     scratch = work / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
+    # DuckDB joins nested selects itself; for Ibis to do it first takes longer than most tables take to make.
+    ibis.options.sql.fuse_selects = False
     con = ibis.duckdb.connect(temp_directory=str(scratch / "duckdb"))
     # Row numbers of delivered files rest on this order.
     con.raw_sql("SET preserve_insertion_order = true")

@@ -1,9 +1,10 @@
-"""Sheets of the office: the CIS extract, adjustments. CSV whose header names the columns of a table's contract.
+"""Sheets of the office: the CIS extract, adjustments. CSV or a workbook whose header names the columns of a table's contract.
 
 Belongs here: reading such a sheet into the contract's types, and what of it is refused.
 Does not belong here: what the tables mean, or which sheets there are.
 
-They are validated like any input: a row that cannot be used is refused with a sentence and the others stand.
+They are validated like any input: a row that cannot be used is refused with a sentence and the others stand. A workbook is opened in
+the process that opens those of districts, and its cells are held to the same notation as those of a CSV.
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ import ibis
 import ibis.expr.types as ir
 
 from assets.readers.delimited import read_delimited
-from assets.readers.sheet import UnreadableFile
+from assets.readers.sheet import Sheet, UnreadableFile
+from assets.readers.workbook import Notation, read_workbook
 from rate_tables.exact import scale_of
 from validations.contract import Contract, broken_rules
-from validations.layout import Delimited
+from validations.layout import Delimited, Workbook
 from validations.reasons import REASONS
 from validations.tables import REJECTED_ROWS
 
 _LAYOUT = Delimited(kind="delimited", final_line_end="optional")
+_WORKBOOK = Workbook(kind="workbook")
 _KEY_REPEATED = REASONS["key_repeated"][1]
 
 
@@ -36,7 +39,7 @@ class OfficeSheet:
     rejected: ir.Table
 
 
-def _value(text: ir.StringValue, name: str, dtype: Any) -> tuple[ir.Value, ir.BooleanValue]:
+def _value(text: ir.StringValue, name: str, dtype: Any, most_characters: int = 200) -> tuple[ir.Value, ir.BooleanValue]:
     """A cell's value, and where it is there but cannot be read."""
     decimals = scale_of(name)[1]
     if decimals is not None:
@@ -45,22 +48,30 @@ def _value(text: ir.StringValue, name: str, dtype: Any) -> tuple[ir.Value, ir.Bo
         return ibis.ifelse(exact, value, ibis.null("int64")), (text != "") & ~exact
     if dtype.is_string():
         # What a spreadsheet would run, or a terminal obey, is no id and no word of ours.
-        return text, text.re_search(r"^[=+@\-]|[\x00-\x1f\x7f]") | (text.length() > 200)
+        return text, text.re_search(r"^[=+@\-]|[\x00-\x1f\x7f]") | (text.length() > most_characters)
     # The engine alone would take 1.5 for 2 dwelling units, and "infinity" for a date.
     exact = text.re_search(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$" if dtype.is_date() else r"^[+-]?[0-9]{1,18}$")
     value = ibis.ifelse(exact, text.try_cast(dtype), ibis.null(dtype))
     return value, (text != "") & value.isnull()
 
 
+def _sheet_of(con: Any, path: Path, contract: Contract, scratch: Path) -> Sheet:
+    if path.suffix.lower() != ".xlsx":
+        return read_delimited(con, path, _LAYOUT, scratch)
+    first = scale_of(contract.key[0])[0]
+    return read_workbook(path, _WORKBOOK, {first: first}, Notation(), scratch)
+
+
 def read_office_sheet(
     con: Any, path: Path, shown_as: str, sheet_id: str, contract: Contract, made_later: tuple[str, ...], scratch: Path,
-    districts: Iterable[str] | None = None,
+    districts: Iterable[str] | None = None, long_texts: tuple[str, ...] = (),
 ) -> OfficeSheet:  # fmt: skip
-    """A CSV as the contract's table without the columns ``made_later``; a row of none of ``districts`` is refused.
+    """A CSV or .xlsx as the contract's table without the columns ``made_later``; a row of none of ``districts`` is refused.
 
+    Text may have 200 characters, in the columns ``long_texts`` 20,000.
     Errors: UnreadableFile if the file as a whole is not such a sheet.
     """
-    sheet = read_delimited(con, path, _LAYOUT, scratch)
+    sheet = _sheet_of(con, path, contract, scratch)
     columns = {n: c for n, c in contract.columns.items() if n not in made_later}
     left_out = [n for n, c in columns.items() if (c.metadata or {}).get("optional") and n not in sheet.header]
     missing = [scale_of(n)[0] for n in columns if n not in left_out and scale_of(n)[0] not in sheet.header]
@@ -73,7 +84,7 @@ def read_office_sheet(
             values[name] = ibis.literal("")
             continue
         text = sheet.rows.fields[sheet.header.index(scale_of(name)[0])].fill_null("").strip()
-        value, unreadable = _value(text, name, contract.schema[name])
+        value, unreadable = _value(text, name, contract.schema[name], 20_000 if name in long_texts else 200)
         values[name] = value
         wrong.append((unreadable, f"{scale_of(name)[0]} cannot be read"))
     partial = Contract(contract.name, contract.row, contract.key, columns)

@@ -112,6 +112,10 @@ def test_a_write_that_fails_at_any_step_leaves_the_old_slice_whole_and_nothing_b
             path.write_bytes(b"PAR1 half")
             fail()
 
+        def __getattr__(self, name: str) -> Any:
+            return getattr(con, name)
+
+    con = store.con
     match step:
         case "to_parquet":
             store.con = HalfWritten()
