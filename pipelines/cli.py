@@ -14,6 +14,8 @@ from typing import Annotated
 
 import typer
 
+from pipelines.review import commands as review_commands
+
 app = typer.Typer(
     name="annual-billing",
     help="The annual update of a sewer utility: districts' consumption histories in, winter averages and bills out.\n\n"
@@ -119,11 +121,23 @@ def simulate(
     seed: Annotated[
         int | None, typer.Option(min=0, help="The same seed gives the same files.", show_default="from simulation.yaml")
     ] = None,
+    irregular: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PERCENT",
+            min=0,
+            max=2,
+            help="So many services in a hundred play each kind of irregular use, every year.",
+            show_default="from simulation.yaml",
+        ),
+    ] = None,
 ) -> None:
     """Make deliveries and CIS extracts of an invented utility, for trying things out.
 
     Overwrites the deliveries, extracts and adjustments of the workspace's billing years; never its work folder.
     """
+    from decimal import Decimal
+
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
@@ -138,7 +152,8 @@ def simulate(
                 bars[what] = progress.add_task(what, total=of)
             progress.update(bars[what], completed=done)
 
-        made = make(folder, accounts, districts, seed, shown)
+        percent = None if irregular is None else Decimal(str(irregular))
+        made = make(folder, accounts, districts, seed, shown, percent)
     typer.echo(
         f"{made.services:,} sewer services, {made.districts} districts, billing years "
         f"{', '.join(map(str, made.billing_years))}: {made.delivered_files} files with {made.delivered_rows:,} rows "
@@ -399,6 +414,70 @@ def what_if(
         _print_table(table)
     for sentence in ["", *compared.remarks]:
         typer.echo(sentence)
+
+
+@app.command()
+def backtest(
+    year: YearArgument,
+    to: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV to write: every service that differs.", show_default=False)
+    ] = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Average last year's deliveries by the rules of YEAR, against what was billed since. Changes nothing.
+
+    Every difference is explained by a second calculation that comes to the billed figure, or listed, worst first.
+    """
+    from pipelines.backtest import backtest as compare
+    from pipelines.summary import NotRun
+    from validations.workspace import Workspace
+
+    try:
+        compared = compare(Workspace.chosen(workspace), year, to)
+    except NotRun as error:
+        _refuse(str(error))
+    typer.echo(compared.title)
+    for table in compared.tables:
+        _print_table(table)
+    typer.echo(f"\n{compared.listed:,} of {compared.services:,} services differ without an explanation.")
+
+
+adjustments = typer.Typer(
+    help="Consumption adjustments: the sheet to fill in, what is to be renewed.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(adjustments, name="adjustments")
+
+
+@adjustments.command("template")
+def adjustment_template(
+    year: YearArgument,
+    to: Annotated[Path, typer.Option(metavar="FILE.xlsx", help="The workbook to write; never over another file.")],
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Write the workbook in which adjustments of YEAR are entered: with drop-downs, and a sheet that explains each column."""
+    from pipelines.adjustment_sheet.template import write_template
+    from validations.workspace import Workspace
+
+    write_template(Workspace.chosen(workspace), year, to)
+    typer.echo(f"wrote {to}; fill it in and put it into the workspace as adjustments/{year}.xlsx")
+
+
+@adjustments.command("renewals")
+def adjustment_renewals(year: YearArgument, workspace: WorkspaceOption = None) -> None:
+    """List entries of the year before YEAR that expire and have no successor in YEAR's sheet."""
+    from pipelines.adjustment_sheet.renewals import renewals
+    from validations.workspace import Workspace
+
+    _print_what_can_be_printed()
+    table, unread = renewals(Workspace.chosen(workspace), year)
+    _print_table(table)
+    for sentence in unread:
+        typer.echo(f"cannot be read: {sentence}", err=True)
+
+
+review_commands.register(app)
 
 
 def _print_table(table) -> None:  # type: ignore[no-untyped-def]

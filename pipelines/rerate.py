@@ -18,7 +18,8 @@ from assets.readers.sheet import UnreadableFile
 from pipelines.session import read_session
 from pipelines.summary import NotRun, Table
 from pipelines.what_if import stored
-from rate_tables.billing_periods import after_months, schedule_periods
+from rate_tables.billing_periods import schedule_periods
+from rate_tables.calendar_days import after_months
 from rate_tables.charging import charge_lines, converted, held_reasons, months_per_bill
 from rate_tables.config_file import ConfigError
 from rate_tables.exact import scale_of

@@ -138,7 +138,9 @@ def _needs_a_person(con: duckdb.DuckDBPyConnection, year: int) -> list[str]:
         con,
         """
         SELECT severity, rule_id, count(*), min(remedy) FROM findings
-        WHERE billing_year = $year AND severity <> 'info' GROUP BY 1, 2 ORDER BY severity, rule_id
+        WHERE billing_year = $year AND severity <> 'info' AND finding_id NOT IN (
+            SELECT finding_id FROM decisions WHERE billing_year = $year AND status = 'stands'
+        ) GROUP BY 1, 2 ORDER BY severity, rule_id
         """,
         year,
     )

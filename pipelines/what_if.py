@@ -40,7 +40,7 @@ def stored(store: Store, contract: Contract, workspace: Workspace, year: Year) -
     return store.read(contract, year.billing_year, [*all_slices(workspace), WHOLE])
 
 
-def _rated(con: Any, name: str, tables: tuple[ir.Table, ir.Table, ir.Table], year: Year) -> None:
+def rated(con: Any, name: str, tables: tuple[ir.Table, ir.Table, ir.Table], year: Year) -> None:
     """Temporary tables of this connection: ``lines_<name>`` and ``bills_<name>``, in cents a year."""
     basis, services, strengths = tables
     lines = con.create_table(f"of_one_bill_{name}", bill_lines(basis, services, strengths, year=year), temp=True)
@@ -135,8 +135,8 @@ def compare(workspace: Workspace, billing_year: int, proposed: LoadedSchedule) -
         if not con.to_pyarrow(basis.limit(1)).num_rows:
             raise NotRun(f"billing year {billing_year} has not been run here; run: annual-billing run {billing_year}")
         kept = con.create_table("services", services, temp=True)
-        _rated(con, "before", (basis, kept, strengths), year)
-        _rated(con, "after", (basis, kept, strengths), replace(year, rate_periods=(period,)))
+        rated(con, "before", (basis, kept, strengths), year)
+        rated(con, "after", (basis, kept, strengths), replace(year, rate_periods=(period,)))
         con.raw_sql(
             """
             CREATE TEMP TABLE of_year_before AS SELECT service_id, sum(cents)::BIGINT AS cents FROM lines_before GROUP BY 1;

@@ -12,9 +12,10 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,21 @@ import numpy as np
 from pydantic import Field
 
 from pipelines.simulation.delivery import write_delivery
-from pipelines.simulation.extract import YearFiles
+from pipelines.simulation.extract import YearFiles, present_services, services_said
+from pipelines.simulation.irregular import (
+    CONTROL_TOTAL,
+    Found,
+    after,
+    cast_irregular,
+    inactive_services,
+    marked,
+    misbilled_averages,
+    plan_irregular,
+    planned_faults,
+    truth_of,
+    with_district_fault,
+    with_irregular,
+)
 from pipelines.simulation.lines import day, whole_file
 from pipelines.simulation.population import (
     SCENARIO_NAMES,
@@ -32,9 +47,9 @@ from pipelines.simulation.population import (
     populate,
     refuse_another_life,
 )
-from pipelines.simulation.usage import first_registers, periods_of, winter_averages
-from rate_tables.config_file import ConfigError, Strict, load_config
-from validations.district import District
+from pipelines.simulation.usage import as_read, first_registers, periods_of, winter_averages
+from rate_tables.config_file import ConfigError, ExactNumber, Strict, load_config
+from validations.district import District, RegisterReadings
 from validations.workspace import SAMPLE, Workspace
 
 __all__ = ["SCENARIO_NAMES", "SimulationFile", "SimulationSummary", "simulate"]
@@ -44,6 +59,7 @@ Progress = Callable[[str, int, int], None]
 _FEWEST_PER_DISTRICT = 25
 _MOST_ACCOUNTS = 20_000_000
 _DEFAULT_DISTRICTS = 8
+_MOST_IRREGULAR_PERCENT = Decimal(2)
 _INVENTED_NAMES = (
     "Juniper Flat", "Marten Hill", "Otter Slough", "Pinedale", "Quarry Bend", "Rushwater", "Sorrel Gap", "Tamarack",
     "Umber Fork", "Vesper Falls", "Wren Hollow", "Yarrow Prairie",
@@ -51,10 +67,12 @@ _INVENTED_NAMES = (
 
 
 class SimulationFile(Strict):
-    """``simulation.yaml``: how many sewer services are simulated, and the seed of their invention."""
+    """``simulation.yaml``: how many sewer services are simulated, the seed of their invention, and how many services in a
+    hundred play each kind of irregular use, every year anew."""
 
     accounts: Annotated[int, Field(ge=_FEWEST_PER_DISTRICT, le=_MOST_ACCOUNTS)]
     seed: Annotated[int, Field(ge=0, lt=2**63)]
+    irregular_percent: Annotated[ExactNumber, Field(ge=0, le=_MOST_IRREGULAR_PERCENT)] = Decimal(0)
 
 
 @dataclass(frozen=True)
@@ -76,17 +94,21 @@ def simulate(
     districts: int | None = None,
     seed: int | None = None,
     progress: Progress | None = None,
+    irregular_percent: Decimal | None = None,
+    district_faults: Mapping[str, str] | None = None,
 ) -> SimulationSummary:
     """Make the deliveries, CIS extracts and adjustments of every billing year of the workspace ``folder``.
 
     Where ``folder`` is no workspace yet it becomes one, with ``districts`` invented districts. What is not given is
     taken from ``simulation.yaml``. ``progress`` is told what is counted, how many are done, and of how many.
+    ``irregular_percent`` of the services play each kind of irregular use in each year; ``district_faults`` names, for a kind
+    that a whole district plays in the last year (``irregular.DISTRICT_KINDS``), the district.
 
     Errors: ConfigError if the workspace or an argument cannot be used; nothing is changed then. ConfigError also if a layout
     has no room for what is simulated; deliveries that were written by then stay.
     """
     if not (folder / "workspace.yaml").exists():
-        _new_workspace(folder, accounts, districts, seed)
+        _new_workspace(folder, accounts, districts, seed, irregular_percent)
     workspace = Workspace(folder)
     entries = list(workspace.districts.values())
     billing_years = sorted(workspace.file.billing_years)
@@ -97,9 +119,12 @@ def simulate(
         raise ConfigError(
             f"--districts {districts} is not allowed; the workspace's registry has {len(entries)}, and all are used."
         )
-    chosen = _chosen(folder, accounts, seed, len(entries))
+    chosen = _chosen(folder, accounts, seed, irregular_percent, len(entries))
+    faults = planned_faults(district_faults or {}, list(workspace.districts))
     counts = _split(chosen.accounts, len(entries), chosen.seed)
     casts = cast_scenarios(entries, counts, billing_years)
+    irregular_casts = cast_irregular(entries, counts, billing_years, chosen.irregular_percent)
+    truth: dict[int, list[Found]] = {year: [] for year in billing_years}
     injected: list[tuple[int, str, str, str, str]] = []
     deliveries = files = rows = 0
     arriving = nobody_moves()
@@ -111,39 +136,64 @@ def simulate(
                 entry, place, counts[place], casts[place], billing_years, chosen.seed, arriving, moving_day
             )
             arriving = population.leaving
+            population, plan = plan_irregular(population, place, irregular_casts[place], billing_years, chosen.seed)
             registers = first_registers(population, billing_years)
-            prior_average = np.full(counts[place], np.nan)
+            former = prior_average = np.full(counts[place], np.nan)
             # The year before the first is lived through unseen: its winter is what the CIS bills from in the first.
             for year in range(billing_years[0] - 1, billing_years[-1] + 1):
                 rng = np.random.default_rng([chosen.seed, place, year])
                 population = replace(population, entry=workspace.district(entry.district, year))
-                periods = periods_of(population, year, registers, rng)
+                here = marked(population, plan, year)
+                periods = periods_of(here, year, registers, rng)
+                periods = with_irregular(here, periods, plan, year, registers)
+                inactive = inactive_services(population, plan, year)
+                usable = np.ones(len(periods.meter), dtype=bool)
                 if year in year_files:
+                    fault = faults.get(entry.district) if year == billing_years[-1] else None
+                    if fault is not None:
+                        periods, detail = with_district_fault(here, periods, fault, plan, year)
+                        truth[year].append(Found(year, fault, entry.district, "", "", detail))
                     delivery = workspace.folder / "deliveries" / str(year) / entry.district
-                    delivered = write_delivery(delivery, population, periods, year, rng)
-                    year_files[year].add(population, periods, prior_average)
+                    delivered = write_delivery(delivery, here, periods, year, rng, misstated=fault == CONTROL_TOTAL)
+                    in_extract = misbilled_averages(population, plan, year, prior_average, former)
+                    rollovers = year_files[year].add(population, periods, in_extract, inactive)
+                    present = present_services(population, year)
+                    truth[year] += truth_of(population, periods, plan, year, present, rollovers)
+                    usable = delivered.usable
                     deliveries, files, rows = deliveries + 1, files + delivered.files, rows + delivered.rows
                     injected += [(year, entry.district, *fault) for fault in delivered.faults]
                     if progress is not None:
                         progress("deliveries written", deliveries, len(entries) * len(billing_years))
-                prior_average = winter_averages(population, periods, year)
-    _write_injected(workspace.folder / "truth" / "injected_rows.csv", sorted(injected, key=lambda row: row[0]))
+                read, counted = as_read(periods, usable, isinstance(entry.measure, RegisterReadings))
+                said = services_said(population, year, inactive)
+                former = prior_average
+                prior_average = winter_averages(population, read, counted, said, year, prior_average)
+                population = after(population, periods)
+    header = ("year", "district_id", "source_file", "fault", "district_account")
+    injected.sort(key=lambda row: row[0])
+    _write_sheet(workspace.folder / "truth" / "injected_rows.csv", header, injected)
+    for year, found in truth.items():
+        _write_sheet(workspace.folder / "truth" / f"irregular_{year}.csv", Found._fields, found)
     return SimulationSummary(
         workspace.folder, chosen.seed, tuple(billing_years), len(entries), chosen.accounts, files, rows
     )
 
 
-def _chosen(folder: Path, accounts: int | None, seed: int | None, districts: int) -> SimulationFile:
+def _chosen(
+    folder: Path, accounts: int | None, seed: int | None, irregular_percent: Decimal | None, districts: int
+) -> SimulationFile:
     """The arguments, and for those not given what ``simulation.yaml`` says."""
     path = folder / "simulation.yaml"
+    irregular = irregular_percent
     if path.exists() or accounts is None or seed is None:
         written = load_config(SimulationFile, path, "simulation.yaml")
         accounts = written.accounts if accounts is None else accounts
         seed = written.seed if seed is None else seed
-    return _checked(accounts, seed, districts)
+        irregular = written.irregular_percent if irregular is None else irregular
+    return _checked(accounts, seed, Decimal(0) if irregular is None else irregular, districts)
 
 
-def _checked(accounts: int, seed: int, districts: int) -> SimulationFile:
+def _checked(accounts: int, seed: int, irregular_percent: Decimal, districts: int) -> SimulationFile:
     if not 0 <= seed < 2**63:
         raise ConfigError(f"seed: {seed} is not allowed; allowed: a whole number from 0 to 2^63 - 1.")
     fewest = _FEWEST_PER_DISTRICT * districts
@@ -152,7 +202,12 @@ def _checked(accounts: int, seed: int, districts: int) -> SimulationFile:
             f"accounts: {accounts} is not allowed; allowed: {fewest:,} ({_FEWEST_PER_DISTRICT} for each of {districts} "
             f"districts) to {_MOST_ACCOUNTS:,}."
         )
-    return SimulationFile(accounts=accounts, seed=seed)
+    if not 0 <= irregular_percent <= _MOST_IRREGULAR_PERCENT:
+        raise ConfigError(
+            f"irregular_percent: {irregular_percent} is not allowed; allowed: 0 to {_MOST_IRREGULAR_PERCENT} (percent of the "
+            "services, for each kind)."
+        )
+    return SimulationFile(accounts=accounts, seed=seed, irregular_percent=irregular_percent)
 
 
 def _split(accounts: int, districts: int, seed: int) -> list[int]:
@@ -169,16 +224,18 @@ def _moving_day(entries: list[District], place: int, billing_year: int, seed: in
     return day(billing_year, 1, 1 if by_month else int(np.random.default_rng([seed, 2**17, place]).integers(8, 25)))
 
 
-def _write_injected(path: Path, injected: list[tuple[int, str, str, str, str]]) -> None:
+def _write_sheet(path: Path, header: Sequence[str], rows: Iterable[tuple[object, ...]]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["year", "district_id", "source_file", "fault", "district_account"])
-    writer.writerows(injected)
+    writer.writerow(header)
+    writer.writerows(rows)
     with whole_file(path) as handle:
         handle.write(text.getvalue().encode())
 
 
-def _new_workspace(folder: Path, accounts: int | None, districts: int | None, seed: int | None) -> None:
+def _new_workspace(
+    folder: Path, accounts: int | None, districts: int | None, seed: int | None, irregular_percent: Decimal | None
+) -> None:
     """Make ``folder`` a workspace with invented districts, each after one of the sample's in turn."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder}: not empty and no workspace; name a workspace, or a folder that is new or empty.")
@@ -186,7 +243,12 @@ def _new_workspace(folder: Path, accounts: int | None, districts: int | None, se
     if not 1 <= count <= 200:
         raise ConfigError(f"--districts {count} is not allowed; allowed: 1 to 200.")
     usual = load_config(SimulationFile, SAMPLE / "simulation.yaml", "simulation.yaml")
-    chosen = _checked(usual.accounts if accounts is None else accounts, usual.seed if seed is None else seed, count)
+    chosen = _checked(
+        usual.accounts if accounts is None else accounts,
+        usual.seed if seed is None else seed,
+        usual.irregular_percent if irregular_percent is None else irregular_percent,
+        count,
+    )
     templates: dict[str, list[Path]] = {}
     for path in sorted((SAMPLE / "districts").glob("*.yaml")):
         templates.setdefault(path.name.split(".")[0], []).append(path)
@@ -207,7 +269,9 @@ def _new_workspace(folder: Path, accounts: int | None, districts: int | None, se
             target.write_text(text, encoding="utf-8")
     (folder / "simulation.yaml").write_text(
         "# What `annual-billing simulate` makes for this workspace: deliveries and CIS extract of each billing year.\n"
-        f"accounts: {chosen.accounts}\nseed: {chosen.seed}\n",
+        f"accounts: {chosen.accounts}\nseed: {chosen.seed}\n"
+        f"# So many services in a hundred play each kind of irregular use, every year anew.\n"
+        f'irregular_percent: "{chosen.irregular_percent}"\n',
         encoding="utf-8",
     )
     sample = (SAMPLE / "workspace.yaml").read_text(encoding="utf-8")

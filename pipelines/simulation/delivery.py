@@ -35,17 +35,26 @@ _PACKED_ON = (1980, 1, 1, 0, 0, 0)
 
 
 class Delivered(NamedTuple):
-    """A delivery that was written: files, records of consumption, and (source_file, fault, district_account)."""
+    """A delivery that was written: files, records of consumption, (source_file, fault, district_account), and which of the
+    periods can be read and are of services that the CIS links."""
 
     files: int
     rows: int
     faults: list[tuple[str, str, str]]
+    usable: Flags
 
 
 def write_delivery(
-    folder: Path, population: Population, periods: Periods, billing_year: int, rng: np.random.Generator
+    folder: Path,
+    population: Population,
+    periods: Periods,
+    billing_year: int,
+    rng: np.random.Generator,
+    *,
+    misstated: bool = False,
 ) -> Delivered:
-    """Write the district's files of one billing year into ``folder``, in its own layout and with its faults.
+    """Write the district's files of one billing year into ``folder``, in its own layout and with its faults. ``misstated``:
+    its trailer states other totals than the file holds.
 
     Errors: ConfigError if the entry announces what the simulation cannot write.
     """
@@ -57,9 +66,14 @@ def write_delivery(
     names = _record_files(entry, billing_year)
     table.part = meters["route"].to_numpy()[table.meter] // _OTHER_BITS_OF_A_ROUTE % len(names)
     _lose_zeros(table, entry, rng)
-    table, faults, in_sheet = spoil(table, population, billing_year, len(names), rng)
+    usable = ~missing.to_numpy()[periods.meter]
+    table, faults, in_sheet, refused = spoil(table, population, billing_year, len(names), rng)
+    usable[refused] = False
     contents = {
-        name: (entry.layout, _records(population, table.take(np.flatnonzero(table.part == part)), billing_year))
+        name: (
+            entry.layout,
+            _records(population, table.take(np.flatnonzero(table.part == part)), billing_year, misstated),
+        )
         for part, name in enumerate(names)
     }
     if (reference := entry.account_numbers.cross_reference) is not None:
@@ -71,6 +85,7 @@ def write_delivery(
         len({file.split("/")[0] for file in files.values()}),
         len(table.meter),
         [(shown[fault.part], fault.fault, fault.district_account) for fault in faults],
+        usable,
     )
 
 
@@ -143,7 +158,7 @@ def _write_all(
     return {name: f"{packed}/{name}" for name in contents}
 
 
-def _records(population: Population, table: Table, billing_year: int) -> Content:
+def _records(population: Population, table: Table, billing_year: int, misstated: bool) -> Content:
     """Records as the content of a file."""
     entry = population.entry
     named, width = entry.columns.named(), entry.account_numbers.width
@@ -163,6 +178,7 @@ def _records(population: Population, table: Table, billing_year: int) -> Content
         notation_of(entry),
         written_decimals(entry),
         entry.trailer,
+        misstated_by=1000 if misstated else 0,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -23,8 +23,8 @@ from pipelines.simulation.lines import (
     whole_file,
     write_lines,
 )
-from pipelines.simulation.population import CLASSES, NON_SEWER, Population, as_of
-from pipelines.simulation.usage import Periods, delivered_decimals
+from pipelines.simulation.population import CLASSES, NON_SEWER, Population, as_of, links_known
+from pipelines.simulation.usage import Periods, ServicesPresent, delivered_decimals
 from validations.district import RegisterReadings
 
 _FILES = {
@@ -35,10 +35,18 @@ _FILES = {
     "current_averages": "service_id,winter_average,volume_unit,effective_date",
 }
 _ADJUSTMENTS = (
-    "adjustment_id,service_id,district_id,district_account,meter_id,period_start,period_end,adjusted_volume,volume_unit,"
-    "kind,reason,document,entered_by,approved_by"
+    "adjustment_id,service_id,district_id,district_account,meter_id,period_start,period_end,kind,method,volume,less_volume,"
+    "volume_unit,share,bills,reached_sewer,linked_to,expires_on,reason,document,entered_by,approved_by"
 )
 _TRUTH = "service_id,scenario,district_id,district_account,detail"
+
+
+class Rollover(NamedTuple):
+    """A register that went round: whose, and when it was read."""
+
+    service_id: str
+    district_account: str
+    detail: str
 
 
 class YearFiles:
@@ -53,31 +61,38 @@ class YearFiles:
             self._files[name].write(f"{header}\n".encode())
         self._adjusted = 0
 
-    def add(self, population: Population, periods: Periods, prior_average: Floats) -> None:
-        """Add one district: its services, links, accounts, averages, adjustments, and what was played there."""
-        present = _present(population, self.billing_year)
-        self._services(population, present)
+    def add(
+        self, population: Population, periods: Periods, prior_average: Floats, inactive: dict[int, int]
+    ) -> list[Rollover]:
+        """Add one district: its services, links, accounts, averages, adjustments, and what was played there.
+
+        ``inactive``: rows of services that it calls inactive without reason, and the day of their end (``FAR``: suspended).
+        Returns the registers that went round.
+        """
+        rows = present_services(population, self.billing_year)
+        self._services(population, rows, inactive)
         self._links(population)
         self._non_sewer(population)
-        self._averages(population, present, prior_average)
+        self._averages(population, rows, prior_average)
         self._adjustments(population, periods)
-        self._truth(population, periods, present)
+        rollovers = _rollovers(population, periods)
+        self._truth(population, rows, rollovers)
+        return rollovers
 
     def _write(self, name: str, fields: list[Field]) -> None:
         if len(fields[0].codes):
             write_lines(self._files[name], fields, ",")
 
-    def _services(self, population: Population, rows: Ints) -> None:
+    def _services(self, population: Population, rows: Ints, inactive: dict[int, int]) -> None:
         taken = as_of(self.billing_year)
         at = population.services.iloc[rows]
+        said = services_said(population, self.billing_year, inactive)
         changed = at["change_year"].to_numpy() <= self.billing_year
         classes = np.where(changed, at["next_class"], at["class"])
         moved = at["next_occupant_since"].to_numpy() <= taken
-        since = np.where(moved, at["next_occupant_since"], at["occupant_since"])
-        since = np.where(since <= taken, since, FAR)
-        end = at["end"].to_numpy()
-        end = np.where(end <= taken, end, FAR)
-        status = np.where(end < FAR, "closed", np.where(at["suspended"], "suspended", "active"))
+        end = said.end[rows]
+        suspended = at["suspended"].to_numpy() | np.isin(rows, [row for row, day_ in inactive.items() if day_ == FAR])
+        status = np.where(end < FAR, "closed", np.where(suspended, "suspended", "active"))
         self._write("sewer_services", [
             Field.of_texts(at["service_id"].tolist()),
             Field.of_texts([f"A{text[1:]}-{turn}" for text, turn in zip(at["service_id"], 1 + moved, strict=True)]),
@@ -92,12 +107,12 @@ class YearFiles:
             Field.of_few(status),
             Field.of_days(at["start"].to_numpy()),
             Field.of_days(end),
-            Field.of_days(since),
+            Field.of_days(said.occupant_since[rows]),
             Field.of_few(at["volume_source"]),
         ])  # fmt: skip
 
     def _links(self, population: Population) -> None:
-        taken, links = as_of(self.billing_year), population.links
+        taken, links = as_of(self.billing_year), links_known(population, self.billing_year)
         known = (links["start"] <= taken) & (links["end"] > day(self.billing_year - 1, 5, 1))
         at = links[known]
         meters = population.meters.iloc[at["meter"].to_numpy()]
@@ -146,16 +161,21 @@ class YearFiles:
             Field.of_texts(meters["meter_id"].tolist()),
             Field.of_days(periods.start[rows]),
             Field.of_days(periods.end[rows]),
-            Field.of_numbers(periods.without_leak, delivered_decimals(entry)),
-            Field.of_few([entry.volume.unit] * len(rows)),
             Field.of_few(["leak"] * len(rows)),
+            Field.of_few(["volume"] * len(rows)),
+            Field.of_numbers(periods.without_leak, delivered_decimals(entry)),
+            Field.of_few([""] * len(rows)),
+            Field.of_few([entry.volume.unit] * len(rows)),
+            *(Field.of_few([""] * len(rows)) for _ in range(2)),
+            Field.of_few(["no"] * len(rows)),
+            *(Field.of_few([""] * len(rows)) for _ in range(2)),
             Field.of_few(["leak in the service line, repaired"] * len(rows)),
             Field.of_texts([f"LR-{year}-{number:04d}" for number in numbers]),
             Field.of_few(["Clerk One"] * len(rows)),
             Field.of_few(["Reviewer One"] * len(rows)),
         ])  # fmt: skip
 
-    def _truth(self, population: Population, periods: Periods, present: Ints) -> None:
+    def _truth(self, population: Population, present: Ints, rollovers: list[Rollover]) -> None:
         services, meters, year = population.services, population.meters, self.billing_year
         account = np.full(len(services), "", dtype=object)
         own = population.links[population.links["service"] >= 0]
@@ -171,21 +191,42 @@ class YearFiles:
                 played.to_dict("records"), strict=True,
             )
         ]  # fmt: skip
-        measure = population.entry.measure
-        if isinstance(measure, RegisterReadings):
-            size = 10**measure.dials * meters["multiplier"].to_numpy()[periods.meter]
-            round_ = np.flatnonzero(periods.closing // size > (periods.closing - periods.billed) // size)
-            for row in round_[meters["owner"].to_numpy()[periods.meter[round_]] >= 0]:
-                meter = meters.iloc[periods.meter[row]]
-                service_id = services["service_id"].iloc[meter["owner"]]
-                lines.append((service_id, "rollover", meter["account"], f"read on {date_of(periods.end[row])}"))
+        lines += [(one.service_id, "rollover", one.district_account, one.detail) for one in rollovers]
         district = population.entry.district
         lines += [("", NON_SEWER, text, "") for text in meters["account"][meters["role"] == NON_SEWER]]
         for service_id, scenario, text, detail in lines:
             self._files["truth"].write(f"{service_id},{scenario},{district},{text},{detail}\n".encode())
 
 
-def _present(population: Population, billing_year: int) -> Ints:
+def _rollovers(population: Population, periods: Periods) -> list[Rollover]:
+    """Registers of services' meters that went round."""
+    services, meters, measure = population.services, population.meters, population.entry.measure
+    rows = np.zeros(0, dtype=np.int64)
+    if isinstance(measure, RegisterReadings):
+        size = 10**measure.dials * periods.multiplier
+        rows = np.flatnonzero(periods.closing // size > (periods.closing - periods.billed) // size)
+    rows = rows[meters["owner"].to_numpy()[periods.meter[rows]] >= 0]
+    at = meters.iloc[periods.meter[rows]]
+    service_ids = services["service_id"].to_numpy(dtype=object)[at["owner"].to_numpy()]
+    return [
+        Rollover(str(service_id), str(account), f"read on {date_of(end)}")
+        for service_id, account, end in zip(service_ids, at["account"], periods.end[rows], strict=True)
+    ]
+
+
+def services_said(population: Population, billing_year: int, inactive: dict[int, int]) -> ServicesPresent:
+    """What the extract of a year says of occupants and ends; ``inactive`` as for ``YearFiles.add``."""
+    taken, services = as_of(billing_year), population.services
+    moved = services["next_occupant_since"].to_numpy() <= taken
+    since = np.where(moved, services["next_occupant_since"], services["occupant_since"])
+    end = services["end"].to_numpy().copy()
+    end = np.where(end <= taken, end, FAR)
+    for row, closed_on in inactive.items():
+        end[row] = closed_on
+    return ServicesPresent(np.where(since <= taken, since, FAR), end)
+
+
+def present_services(population: Population, billing_year: int) -> Ints:
     """Rows of the services that are in the extract: begun by then, not ended before the last extract."""
     services = population.services
     begun = services["start"] <= as_of(billing_year)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipelines.simulation.account_numbers import with_wrong_check_digit
-from pipelines.simulation.lines import Flags, number_in, number_text
+from pipelines.simulation.lines import Flags, Ints, number_in, number_text
 from pipelines.simulation.population import Population
 from pipelines.simulation.records import Table, notation_of, written_decimals
 from pipelines.simulation.usage import delivered_decimals
@@ -40,23 +40,25 @@ class _Again(NamedTuple):
 
 def spoil(
     table: Table, population: Population, billing_year: int, parts: int, rng: np.random.Generator
-) -> tuple[Table, list[Fault], Flags]:
+) -> tuple[Table, list[Fault], Flags, Ints]:
     """Put the faults into a delivery of so many files.
 
-    Returns the table, its faults, and which meters' accounts the cross-reference sheet has to name.
+    Returns the table, its faults, which meters' accounts the cross-reference sheet has to name, and which periods cannot be used.
     """
     entry, meters = population.entry, population.meters
     accounts = meters["account"].to_numpy(dtype=object)
     faults: list[Fault] = []
     in_sheet: Flags = meters["is_in_sheet"].to_numpy().copy()
+    refused: list[Ints] = []
     part_of_meter = np.zeros(len(meters), dtype=np.int64)
     part_of_meter[table.meter] = table.part
 
     of_year = meters["scenario_year"].to_numpy() == billing_year
-    lost = np.flatnonzero((meters["scenario"] == "lost_zeros").to_numpy() & of_year)
-    for meter in lost[[accounts[m].startswith("0") for m in lost]]:
+    without_zeros = np.flatnonzero((meters["scenario"] == "lost_zeros").to_numpy() & of_year)
+    for meter in without_zeros[[accounts[m].startswith("0") for m in without_zeros]]:
         table.fields["account"].set(np.flatnonzero(table.meter == meter), accounts[meter].lstrip("0"))
         faults.append(Fault("lost_zeros", accounts[meter], int(part_of_meter[meter])))
+        refused.append(table.period[table.meter == meter].ravel())
     strangers = np.flatnonzero((meters["role"] == "unmatched").to_numpy())
     faults += [Fault("unmatched_account", accounts[m], int(part_of_meter[m])) for m in strangers]
 
@@ -73,6 +75,14 @@ def spoil(
         spoilable = table.quantities if table.is_by_column else table.quantities[:1]
         quantity = spoilable[int(rng.integers(len(spoilable)))]
         times = 1
+        own_periods = np.atleast_1d(table.period[at])
+        match kind:
+            case "text_in_volume" if table.is_by_column:
+                refused.append(own_periods[[table.quantities.index(quantity)]])
+            case "text_in_volume" | "bad_date" | "unknown_unit" | "wrong_check_digit" | "same_period_other_values":
+                refused.append(own_periods)
+            case "not_in_cross_reference":
+                refused.append(table.period[accounts[table.meter] == account].ravel())
         match kind:
             case "text_in_volume":
                 table.fields[quantity].set(at, "n/a")
@@ -111,7 +121,8 @@ def spoil(
         table.part[place] = one.part
         if one.quantity is not None:
             table.fields[table.quantities[0]].set(place, one.quantity)
-    return table, faults, in_sheet
+    lost = np.concatenate([*refused, np.zeros(0, dtype=np.int64)])
+    return table, faults, in_sheet, lost[lost >= 0]
 
 
 def _kinds(table: Table, population: Population, parts: int, doubled: int) -> list[str]:

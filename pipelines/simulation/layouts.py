@@ -60,7 +60,8 @@ class Column:
 class Content:
     """What one file holds.
 
-    ``shown``: the entry's file, for errors; ``title``: lines that stand above a header; ``decimals``: of its quantities.
+    ``shown``: the entry's file, for errors; ``title``: lines that stand above a header; ``decimals``: of its quantities;
+    ``misstated_by``: by how much the totals that it states are above what it holds.
     """
 
     shown: str
@@ -70,6 +71,7 @@ class Content:
     decimals: int
     trailer: TrailerRecord | None = None
     begins_with_mark: bool = False
+    misstated_by: int = 0
 
     @property
     def count(self) -> int:
@@ -83,6 +85,11 @@ class Content:
             times = np.bincount(column.content.codes, minlength=len(values))
             total += sum(value * int(n) for value, n in zip(values, times, strict=True))
         return total
+
+    @property
+    def stated(self) -> int:
+        """The total that a trailer states."""
+        return self.total(self.quantities) + self.misstated_by
 
     @property
     def quantities(self) -> list[Column]:
@@ -202,7 +209,7 @@ def _trailer(layout: Delimited, content: Content, trailer: TrailerRecord) -> str
         fields.pop()
     values = (
         (trailer.count, str(content.count)),
-        (trailer.total, number_text(content.total(content.quantities), content.decimals, content.notation)),
+        (trailer.total, number_text(content.stated, content.decimals, content.notation)),
     )
     for reference, text in values:
         if isinstance(reference, AtPosition):
@@ -257,7 +264,7 @@ def _write_fixed_width(path: Path, layout: FixedWidth, content: Content) -> None
         write_lines(handle, pieces, encoding=layout.encoding)
         if content.trailer is not None:
             line = list(content.trailer.prefix.ljust(layout.record_length))
-            total = content.total(content.quantities)
+            total = content.stated
             for place, value in ((content.trailer.count, content.count), (content.trailer.total, total)):
                 if isinstance(place, AtCharacters):
                     line[place.start - 1 : place.start - 1 + place.width] = f"{value:0{place.width}d}"

@@ -9,7 +9,7 @@ Days are days since 1970-01-01. Nobody in here is real, and nobody has a name.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -44,7 +44,7 @@ def new_year(billing_years: Ints) -> Ints:
     return np.array([day(int(year), 1, 1) for year in billing_years], dtype=np.int64)
 
 
-def _has_meter_ids(entry: District) -> bool:
+def has_meter_ids(entry: District) -> bool:
     return entry.has_meter_ids
 
 
@@ -52,7 +52,7 @@ def _is_register(entry: District) -> bool:
     return isinstance(entry.measure, RegisterReadings)
 
 
-def _has_estimates(entry: District) -> bool:
+def has_estimates(entry: District) -> bool:
     return entry.columns.read_type is not None and "estimated" in entry.read_types.values()
 
 
@@ -67,7 +67,7 @@ def is_by_month(entry: District) -> bool:
     return entry.month_columns is not None or entry.bill_month is not None
 
 
-def _can_change_meters(entry: District) -> bool:
+def can_change_meters(entry: District) -> bool:
     return entry.has_meter_ids and not is_by_month(entry)
 
 
@@ -95,7 +95,7 @@ class Scenario:
 SCENARIOS = (
     Scenario("irrigation_meter", 0.015, SINGLE),
     Scenario("fire_meter", 0.004, COMMERCIAL),
-    Scenario("two_domestic_meters", 0.004, MULTI, where=_has_meter_ids),
+    Scenario("two_domestic_meters", 0.004, MULTI, where=has_meter_ids),
     Scenario("shared_meter", 0.002, MULTI),
     Scenario("deduct_meter", 0.003, COMMERCIAL),
     Scenario("cooling_tower", 0.002, INDUSTRIAL),
@@ -111,8 +111,8 @@ SCENARIOS = (
     Scenario("vacant", 0.008, SINGLE, yearly=True),
     Scenario("leak", 1 / 300, SINGLE, yearly=True, at_least=2),
     Scenario("rollover", 0.006, yearly=True, where=_is_register),
-    Scenario("change_out", 0.004, yearly=True, where=_can_change_meters),
-    Scenario("estimated_reads", 0.008, yearly=True, where=_has_estimates),
+    Scenario("change_out", 0.004, yearly=True, where=can_change_meters),
+    Scenario("estimated_reads", 0.008, yearly=True, where=has_estimates),
     Scenario("unmatched_service", 0.0015, yearly=True),
     Scenario("lost_zeros", 0.003, SINGLE, yearly=True, at_most=2, where=_can_lose_zeros),
     Scenario("class_change", 0.001, COMMERCIAL, yearly=True),
@@ -133,8 +133,8 @@ def refuse_another_life(latest: District, earlier: District) -> None:
             (e.measure, e.volume.unit, e.volume.implied_decimals) if _is_register(e) else e.measure.gives
         ),
         "account_numbers": lambda e: e.account_numbers,
-        "columns.meter": _has_meter_ids,
-        "columns.read_type": _has_estimates,
+        "columns.meter": has_meter_ids,
+        "columns.read_type": has_estimates,
         "bill_month": is_by_month,
         "layout.kind": _can_lose_zeros,
     }
@@ -180,8 +180,8 @@ class Population:
     order of the district's files; ``owner`` is the row of its first service or -1, ``account`` the number that the CIS
     knows, ``own_account`` the district's, ``low_percent`` the part that a compound meter's second register counts (0: it
     has none), ``multiplier`` what one step of its registers stands for. ``links``: service_id, meter (row of
-    ``meters``), purpose, share_millionths, start, end; ``service`` is the row of ``services``, -1 for a service of
-    another district. ``leaving``: services that go over to the next district.
+    ``meters``), purpose, share_millionths, start, end, start_known_from and end_known_from (the billing year from
+    which the CIS has them); ``service`` is the row of ``services``, -1 for a service of another district. ``leaving``: services that go over to the next district.
     """
 
     entry: District
@@ -448,6 +448,48 @@ def nobody_moves() -> pd.DataFrame:
     return pd.DataFrame({"service_id": [], "winter_ccf": [], "summer_ccf": [], "since": np.array([], dtype=np.int64)})
 
 
+def _in_order(meters: pd.DataFrame, links: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Meters in the order of the district's files; ``links``, whose ``meter`` is an id of a meter, have its row there."""
+    meters = meters.sort_values(["own_account", "id"], kind="stable", ignore_index=True)
+    row_of_id = np.empty(len(meters), dtype=np.int64)
+    row_of_id[meters["id"].to_numpy()] = np.arange(len(meters))
+    return meters, links.assign(meter=row_of_id[links["meter"].to_numpy()])
+
+
+def with_more_meters(
+    population: Population, meters: pd.DataFrame, links: pd.DataFrame, rng: np.random.Generator
+) -> Population:
+    """The population with further meters of its accounts, each with a number of its own and the link in the same row.
+
+    ``meters`` and ``links`` have the columns of the population's; id, meter_id and meter are given here.
+    """
+    own, count = population.meters, len(population.meters)
+    ids = np.arange(count, count + len(meters))
+    # Those that were given are drawn from below 8,000,000, or what is alike with fewer digits.
+    width = own["meter_id"].str.extract(r"([0-9]+)$")[0].str.len().max() if has_meter_ids(population.entry) else 1
+    lowest = 8 * 10 ** (int(width) - 1)
+    taken = set(own["meter_id"])
+    texts: list[str] = []
+    for letter in meters["meter_id"].str.replace(r"[0-9]+$", "", regex=True):
+        text = ""
+        while not text or text in taken:
+            text = f"{letter}{rng.integers(lowest, lowest * 5 // 4)}"
+        taken.add(text)
+        texts.append(text)
+    together = pd.concat([own, meters.assign(id=ids, meter_id=texts)], ignore_index=True)
+    linked = population.links.assign(meter=own["id"].to_numpy()[population.links["meter"].to_numpy()])
+    all_links = pd.concat([linked, links.assign(meter=ids)], ignore_index=True)
+    together, all_links = _in_order(together, all_links)
+    all_links = all_links.sort_values(["service_id", "start", "meter"], kind="stable", ignore_index=True)
+    return replace(population, meters=together, links=all_links)
+
+
+def links_known(population: Population, billing_year: int) -> pd.DataFrame:
+    """The links as the CIS has them in a billing year's extract: what it hears of later is not there yet."""
+    links = population.links[population.links["start_known_from"] <= billing_year]
+    return links.assign(end=np.where(links["end_known_from"] <= billing_year, links["end"], FAR))
+
+
 def populate(
     entry: District,
     place: int,
@@ -493,12 +535,9 @@ def populate(
     meters["non_sewer_reason"] = np.where(meters["role"] == NON_SEWER, reasons, "")
     _large_meters(entry, meters, services)
     meters["is_plain"] = (meters["role"] == "main") & (meters["scenario"] == "") & (meters["low_percent"] == 0)
-    meters = meters.sort_values(["own_account", "id"], kind="stable", ignore_index=True)
-
     links = pd.concat([block for block in made.links if len(block)], ignore_index=True)
-    row_of_id = np.empty(len(meters), dtype=np.int64)
-    row_of_id[meters["id"].to_numpy()] = np.arange(len(meters))
-    links["meter"] = row_of_id[links["meter"].to_numpy()]
+    links["start_known_from"] = links["end_known_from"] = 0
+    meters, links = _in_order(meters, links)
     service = links["service"].to_numpy()
     links["service_id"] = services["service_id"].to_numpy(dtype=object)[service]
     links.loc[service < 0, "service_id"] = arriving["service_id"].to_numpy(dtype=object)

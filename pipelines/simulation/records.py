@@ -45,7 +45,7 @@ class Table:
     ``meter``: row of the population's meters. ``quantities``: names of the columns that hold volumes or readings, of which
     any may be spoilt if ``is_by_column``, else the first. ``dates``: name of a date column that can be spoilt, if there is
     one. ``unnamed``: columns that the district has and the entry does not name, by header. ``part``: in which of the
-    delivery's files the record stands.
+    delivery's files the record stands. ``period``: the row of ``Periods`` that it closes, -1 for none; with months, a column each.
     """
 
     fields: dict[str, Field]
@@ -53,13 +53,14 @@ class Table:
     quantities: list[str]
     dates: str | None
     part: Ints
+    period: Ints
     is_by_column: bool = False
     unnamed: dict[str, Field] = field(default_factory=dict)
 
     def take(self, rows: Ints) -> Table:
         return Table(
             {k: f.take(rows) for k, f in self.fields.items()}, self.meter[rows], self.quantities, self.dates,
-            self.part[rows], self.is_by_column, {k: f.take(rows) for k, f in self.unnamed.items()},
+            self.part[rows], self.period[rows], self.is_by_column, {k: f.take(rows) for k, f in self.unnamed.items()},
         )  # fmt: skip
 
 
@@ -121,11 +122,8 @@ def _ids(population: Population, meter: Ints) -> dict[str, Field]:
 
 def _beside(population: Population, meter: Ints) -> dict[str, Field]:
     """What stands beside a volume to say what it means."""
-    volume, meters = population.entry.volume, population.meters
-    return {
-        "multiplier": Field.of_numbers(meters["multiplier"].to_numpy()[meter]),
-        "unit": Field(list(volume.written_as) or [""], meter % max(len(volume.written_as), 1)),
-    }
+    volume = population.entry.volume
+    return {"unit": Field(list(volume.written_as) or [""], meter % max(len(volume.written_as), 1))}
 
 
 def _unnamed(population: Population, meter: Ints) -> dict[str, Field]:
@@ -155,7 +153,13 @@ def _by_register(population: Population, meter: Ints) -> tuple[Ints, Ints]:
 
 
 def _of_registers(
-    population: Population, name: str, values: Ints, meter: Ints, register: Ints, size: int | None = None
+    population: Population,
+    name: str,
+    values: Ints,
+    meter: Ints,
+    register: Ints,
+    multiplier: Ints,
+    size: int | None = None,
 ) -> dict[str, Field]:
     """A volume or reading as its registers show it: a row is one register, or has a column for each.
 
@@ -166,7 +170,7 @@ def _of_registers(
     percent = meters["low_percent"].to_numpy()[meter]
     if entry.columns.register_id is None and count == 1:
         percent = np.zeros(len(meter), dtype=np.int64)
-    step = meters["multiplier"].to_numpy()[meter] if entry.columns.multiplier is not None else 1
+    step = multiplier if entry.columns.multiplier is not None else 1
     low = values * percent // 100
     shown = [np.where(register == 1, low, values - low), low]
     found = {}
@@ -204,7 +208,8 @@ def _usage_table(population: Population, periods: Periods) -> Table:
     final = end == population.meters["end"].to_numpy()[meter]
     # What was not read was not registered: where a read is estimated, the system knows of no other use.
     registered = np.where(periods.estimated, periods.billed, periods.registered)[of]
-    volumes = _of_registers(population, "volume", periods.billed[of], meter, register)
+    multiplier = periods.multiplier[of]
+    volumes = _of_registers(population, "volume", periods.billed[of], meter, register, multiplier)
     fields = _ids(population, meter) | {
         "register_id": _register_names(register, meter, population),
         "period_start": Field.of_days(start, entry.date_format),
@@ -212,7 +217,8 @@ def _usage_table(population: Population, periods: Periods) -> Table:
         "read_date": Field.of_days(end, entry.date_format),
         "days": Field.of_numbers(end - start),
         **volumes,
-        **_of_registers(population, "registered_volume", registered, meter, register),
+        **_of_registers(population, "registered_volume", registered, meter, register, multiplier),
+        "multiplier": Field.of_numbers(multiplier),
         "read_type": _codes(entry, np.zeros(len(final), dtype=bool), final, periods.estimated[of]),
     }
     if entry.bill_month is not None:
@@ -220,7 +226,7 @@ def _usage_table(population: Population, periods: Periods) -> Table:
     named = entry.columns.named()
     dates = next(name for name in ("bill_month", "read_date", "period_end") if name in named)
     fields = {k: f for k, f in fields.items() if k in named}
-    return Table(fields, meter, list(volumes), dates, np.zeros(len(meter), dtype=np.int64))
+    return Table(fields, meter, list(volumes), dates, np.zeros(len(meter), dtype=np.int64), of)
 
 
 def _readings_table(population: Population, periods: Periods, measure: RegisterReadings) -> Table:
@@ -232,26 +238,30 @@ def _readings_table(population: Population, periods: Periods, measure: RegisterR
     count = len(first) + int(first.sum())
     closes = rows + group + 1
     opens = (rows + group)[first]
-    meter, days, shown = np.empty((3, count), dtype=np.int64)
+    meter, days, shown, multiplier = np.empty((4, count), dtype=np.int64)
     estimated = np.zeros(count, dtype=bool)
     meter[closes], days[closes], shown[closes] = periods.meter, periods.end, periods.closing
     estimated[closes] = periods.estimated
+    multiplier[closes], multiplier[opens] = periods.multiplier, periods.multiplier[first]
     meter[opens], days[opens] = periods.meter[first], periods.start[first]
     shown[opens] = (periods.closing - periods.billed)[first]
     of, register = _by_register(population, meter)
-    meter, days, estimated = meter[of], days[of], estimated[of]
+    meter, days, estimated, multiplier = meter[of], days[of], estimated[of], multiplier[of]
     opening = days == meters["start"].to_numpy()[meter]
     final = days == meters["end"].to_numpy()[meter]
-    readings = _of_registers(population, "reading", shown[of], meter, register, 10**measure.dials)
+    readings = _of_registers(population, "reading", shown[of], meter, register, multiplier, 10**measure.dials)
     fields = _ids(population, meter) | {
         "register_id": _register_names(register, meter, population),
         "read_date": Field.of_days(days, entry.date_format),
         **readings,
+        "multiplier": Field.of_numbers(multiplier),
         "read_type": _codes(entry, opening, final, estimated),
     }
     named = entry.columns.named()
     fields = {k: f for k, f in fields.items() if k in named}
-    return Table(fields, meter, list(readings), "read_date", np.zeros(len(meter), dtype=np.int64))
+    closed = np.full(count, -1)
+    closed[closes] = rows
+    return Table(fields, meter, list(readings), "read_date", np.zeros(len(meter), dtype=np.int64), closed[of])
 
 
 def _months_table(population: Population, periods: Periods, billing_year: int, header_format: str) -> Table:
@@ -267,18 +277,20 @@ def _months_table(population: Population, periods: Periods, billing_year: int, h
     row = np.cumsum(first_of_each(periods.meter)) - 1
     meter = periods.meter[first_of_each(periods.meter)]
     volume = np.zeros((len(meter), 12), dtype=np.int64)
-    there = np.zeros((len(meter), 12), dtype=bool)
+    period = np.full((len(meter), 12), -1)
     np.add.at(volume, (row, month), periods.billed)
-    there[row, month] = True
-    if entry.columns.multiplier is not None:
-        volume //= population.meters["multiplier"].to_numpy()[meter][:, np.newaxis]
+    period[row, month] = np.arange(len(row))
     fields = _ids(population, meter)
+    if entry.columns.multiplier is not None:
+        multiplier = population.meters["multiplier"].to_numpy()[meter]
+        volume //= multiplier[:, np.newaxis]
+        fields["multiplier"] = Field.of_numbers(multiplier)
     names = [d.strftime(header_format) for d in first_months]
     for k, name in enumerate(names):
         fields[name] = _numbers(entry, volume[:, k])
-        if not there[:, k].all():
-            fields[name].set(np.flatnonzero(~there[:, k]), "")
+        if (period[:, k] < 0).any():
+            fields[name].set(np.flatnonzero(period[:, k] < 0), "")
     if entry.columns.read_type is not None:
         nothing = np.zeros(len(meter), dtype=bool)
         fields["read_type"] = _codes(entry, nothing, nothing, nothing)
-    return Table(fields, meter, names, None, np.zeros(len(meter), dtype=np.int64), is_by_column=True)
+    return Table(fields, meter, names, None, np.zeros(len(meter), dtype=np.int64), period, is_by_column=True)

@@ -10,13 +10,15 @@ whole, and so are all figures from there on.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 
 from pipelines.simulation.lines import FAR, Flags, Floats, Ints, day
-from pipelines.simulation.population import SINGLE, Population, per_ccf
+from pipelines.simulation.population import SINGLE, Population, as_of, links_known, per_ccf
 from pipelines.simulation.refusal import cannot, shown_as
+from rate_tables.volume_units import SIZE_8NL
 from validations.district import District, RegisterReadings
 
 _MONTH_DAYS = 30.4375
@@ -104,7 +106,7 @@ class Periods:
     ``meter``: row of the meters. ``start``, ``end``: days of the opening and the closing read. ``billed``: what the
     district bills, in delivered whole numbers; ``registered``: what went through. ``closing``: the register at the end,
     as if it had dials without limit. ``leaks``: rows whose meter counted a leak; ``without_leak``: what they would have
-    counted.
+    counted. ``multiplier``: what one step of the meter's register stands for.
     """
 
     meter: Ints
@@ -116,6 +118,16 @@ class Periods:
     estimated: Flags
     leaks: Ints
     without_leak: Ints
+    multiplier: Ints
+
+
+@dataclass(frozen=True)
+class ServicesPresent:
+    """What a year's extract says of the services of a district, for each of them: when its occupant came and when it ends, as
+    days (``FAR``: it does not say)."""
+
+    occupant_since: Ints
+    end: Ints
 
 
 def first_of_each(meter: Ints) -> Flags:
@@ -255,35 +267,99 @@ def periods_of(population: Population, billing_year: int, registers: Ints, rng: 
     registers[meter[last]] = closing[last]
     before = np.where(first, 0, np.concatenate([[0], too_high[:-1]]))
     billed = true + too_high - before
-    return Periods(meter, start, end, billed, true, closing + too_high, estimated, leaks, without_leak)
+    return Periods(
+        meter, start, end, billed, true, closing + too_high, estimated, leaks, without_leak,
+        meters["multiplier"].to_numpy()[meter],
+    )  # fmt: skip
 
 
-def winter_averages(population: Population, periods: Periods, billing_year: int) -> Floats:
-    """True winter use of each service per month in CCF; NaN where not known. The CIS bills from it a year later."""
-    services, links = population.services, population.links
-    opens, closes = day(billing_year - 1, 11, 1), day(billing_year, 5, 1)
-    count = len(population.meters)
-    inside = np.clip(np.minimum(periods.end, closes) - np.maximum(periods.start, opens), 0, None)
-    counted = periods.registered * inside / (periods.end - periods.start)
-    by_meter = np.bincount(periods.meter, counted, count) / delivered_per_ccf(population.entry)
-    covered = inside > 0
-    since, until = np.full(count, closes), np.full(count, opens)
-    np.minimum.at(since, periods.meter[covered], np.maximum(periods.start[covered], opens))
-    np.maximum.at(until, periods.meter[covered], np.minimum(periods.end[covered], closes))
+def as_read(periods: Periods, usable: Flags, by_readings: bool) -> tuple[Periods, Ints]:
+    """What can be read of a delivery, and what its periods count when leaks are adjusted, in delivered whole numbers.
 
-    own = links[links["service"] >= 0]
-    service, meter = own["service"].to_numpy(), own["meter"].to_numpy()
-    part = own["purpose"].map(_SIGN).to_numpy() * own["share_millionths"].to_numpy() / 1e6
-    volume = np.bincount(service, part * by_meter[meter], len(services))
-    first, last = np.full(len(services), closes), np.full(len(services), opens)
-    np.minimum.at(first, service, since[meter])
-    np.maximum.at(last, service, until[meter])
-    days = last - first
-    with np.errstate(divide="ignore", invalid="ignore"):
-        average = np.where(days > 0, volume / days * ((closes - opens) / 6), np.nan)
+    ``usable``: periods whose record is not refused. Where records are readings, the period after a refused one begins earlier.
+    """
+    volume = periods.billed.copy()
+    volume[periods.leaks] = periods.without_leak
+    kept = np.flatnonzero(usable)
+    start, billed, counted = periods.start[kept], periods.billed[kept], volume[kept]
+    if by_readings:
+        into: Ints = np.cumsum(usable) - usable
+        rows = np.flatnonzero(~usable & (into < len(kept)))
+        rows = rows[periods.meter[kept[into[rows]]] == periods.meter[rows]]
+        np.minimum.at(start, into[rows], periods.start[rows])
+        np.add.at(billed, into[rows], periods.billed[rows])
+        np.add.at(counted, into[rows], volume[rows])
+    nothing = np.zeros(0, dtype=np.int64)
+    return Periods(
+        periods.meter[kept], start, periods.end[kept], billed, periods.registered[kept], periods.closing[kept],
+        periods.estimated[kept], nothing, nothing, periods.multiplier[kept],
+    ), counted  # fmt: skip
+
+
+def _half_up(numerator: Ints, denominator: Ints | int) -> Ints:
+    """A quotient as a whole number; a half goes away from zero."""
+    away = np.floor_divide(2 * np.abs(numerator) + denominator, np.multiply(denominator, 2)).astype(np.int64)
+    return np.where(numerator < 0, -away, away)
+
+
+def winter_averages(
+    population: Population, periods: Periods, counted: Ints, present: ServicesPresent, billing_year: int, prior: Floats
+) -> Floats:
+    """Winter use of each service per month in CCF, to the hundredth, as the utility bills it a year later; NaN where nobody knows.
+
+    What the district billed, adjusted (``counted``), from November to April by days, of the present occupant; with less than
+    90 days of that the average before it (``prior``) if it is the occupant's own, else 8 CCF for a household. A second
+    calculation, so that the pipeline has something to be compared with that it did not make.
+    """
+    services = population.services
     source = services["volume_source"].to_numpy()
-    average = np.where(np.isin(source, ["well", "permit"]), services["winter_ccf"].to_numpy(), average)
-    average[source == "wholesale"] = np.nan
-    new = (source == "district") & (days < _LEAST_HISTORY_DAYS)
-    average[new] = np.where(services["class"].to_numpy()[new] == SINGLE, _NEW_HOME_CCF, np.nan)
-    return np.maximum(average, 0)
+    average = np.where(np.isin(source, ["well", "permit"]), np.round(services["winter_ccf"].to_numpy(), 2), np.nan)
+    opens, closes = day(billing_year - 1, 11, 1), day(billing_year, 5, 1)
+    links = links_known(population, billing_year)
+    links = links[(links["service"] >= 0) & (links["start"] <= as_of(billing_year))]
+    service, meter = links["service"].to_numpy(), links["meter"].to_numpy()
+    since = np.maximum(np.maximum(present.occupant_since[service], services["start"].to_numpy()[service]), opens)
+    since = np.maximum(since, links["start"].to_numpy())
+    until = np.minimum(np.minimum(present.end[service], links["end"].to_numpy()), closes)
+
+    # Every period once for each link of its meter.
+    begin = np.searchsorted(periods.meter, meter)
+    sizes = np.searchsorted(periods.meter, meter, side="right") - begin
+    link = np.arange(len(links)).repeat(sizes)
+    row = np.arange(len(link)) - (np.cumsum(sizes) - sizes).repeat(sizes) + begin.repeat(sizes)
+    start, end = np.maximum(periods.start[row], since[link]), np.minimum(periods.end[row], until[link])
+    sign = links["purpose"].map(_SIGN).to_numpy()[link].astype(np.int64)
+    inside = (end > start) & (sign != 0)
+    link, row, start, end, sign = link[inside], row[inside], start[inside], end[inside], sign[inside]
+    volume = counted[row] * 10 ** (3 - delivered_decimals(population.entry))
+    days = periods.end[row] - periods.start[row]
+    part = _half_up(volume * (end - periods.start[row]), days) - _half_up(volume * (start - periods.start[row]), days)
+    part = sign * _half_up(part * links["share_millionths"].to_numpy()[link], 1_000_000)
+    total = np.zeros(len(services), dtype=np.int64)
+    np.add.at(total, service[link], part)
+
+    covers = links["purpose"].to_numpy()[link] == "domestic"
+    covered = _days_covered(service[link][covers], start[covers], end[covers], len(services))
+    size, ccf, months_of_days = SIZE_8NL[population.entry.volume.unit], SIZE_8NL["ccf"], closes - opens
+    enough = np.flatnonzero((covered >= _LEAST_HISTORY_DAYS) & (source == "district"))
+    for one in enough.tolist():
+        hundredths = Fraction(int(total[one]) * size * months_of_days, int(covered[one]) * 6 * ccf * 10)
+        # Less than nothing is for a person to decide, who leaves what was in force.
+        average[one] = prior[one] if hundredths < 0 else int(hundredths + Fraction(1, 2)) / 100
+    short = np.flatnonzero((covered < _LEAST_HISTORY_DAYS) & (source == "district"))
+    is_own = (present.occupant_since[short] <= day(billing_year - 1, 7, 1)) & ~np.isnan(prior[short])
+    default = np.where(services["class"].to_numpy()[short] == SINGLE, _NEW_HOME_CCF, np.nan)
+    average[short] = np.where(is_own, prior[short], default)
+    average[present.end < closes] = np.nan
+    return average
+
+
+def _days_covered(service: Ints, start: Ints, end: Ints, services: int) -> Ints:
+    """Days of each service on which some period stands, each once."""
+    order = np.lexsort((end, start, service))
+    service, start, end = service[order], start[order], end[order]
+    # A service's days on a stretch of the number line of its own.
+    far = service * FAR
+    reached = np.append(-1, np.maximum.accumulate(end + far)[:-1]) if len(end) else end
+    fresh = np.clip(end + far - np.maximum(start + far, reached), 0, None)
+    return np.bincount(service, fresh, services).astype(np.int64)
