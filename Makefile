@@ -11,7 +11,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet -c c
 help:
 	@echo "make run    set up, make the sample workspace, run its annual update of $(YEAR)"
 	@echo "make test   set up, then all tests, lint and types"
-	@echo "make bench  set up, then measure: a million rated lines, a thousand broken files (half an hour)"
+	@echo "make bench  set up, then measure: a million rated lines, a thousand broken files, irregular use (an hour)"
 	@echo "make ui     the Dagster UI on http://127.0.0.1:3000, showing the runs that make run made"
 	@echo "make clean  remove what make run made of the sample (not .venv)"
 
@@ -40,11 +40,12 @@ run: $(SAMPLE)/truth/.made
 	@$(BIN)/annual-billing run $(YEAR) --workspace $(SAMPLE)
 
 test: $(VENV)/.test
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 bench: $(VENV)/.test
 	@$(BIN)/python benchmarks/rating.py
 	@$(BIN)/python benchmarks/mutations.py
+	@$(BIN)/python benchmarks/irregular_use.py
 
 ui: $(VENV)/.run
 	@$(BIN)/annual-billing ui --workspace $(SAMPLE)

@@ -1,6 +1,6 @@
 """Public consumption data taken through the whole pipeline: workspaces made from it, and tables of what became of it.
 
-    python tests/real_data.py santa_monica DIR    makes the workspace DIR, runs its annual update, prints the table in README.md
+    python tests/real_data.py santa_monica DIR    makes the workspace DIR, runs its annual update, prints the tables in docs/real_data.md
     python tests/real_data.py registers DIR       the same of two sets of register readings, for docs/real_data.md
 
 Belongs here: reading the data sets with nothing but the standard library, deriving a CIS extract from them, the tables.
@@ -91,22 +91,28 @@ def month_later(first: dt.date, months: int) -> dt.date:
 
 
 def write_workspace(
-    folder: Path, name: str, year: int, districts: dict[str, tuple[str, bytes]], sheets: dict[str, list[str]]
+    folder: Path, name: str, districts: dict[str, tuple[str, bytes]], extracts: dict[int, dict[str, list[str]]]
 ) -> None:
-    """A workspace with one billing year. ``districts``: id -> entry, and the content of the one file delivered."""
-    for below in ("districts", f"cis_extract/{year}"):
-        (folder / below).mkdir(parents=True)
+    """A workspace with a CIS extract for each billing year, and in the last of them one file of each district.
+
+    ``districts``: id -> entry, and the content of the file. ``extracts``: billing year -> sheet -> lines.
+    """
+    (folder / "districts").mkdir(parents=True)
+    year = max(extracts)
     (folder / "workspace.yaml").write_text(
-        f"name: {name}\nrate_tables: clean_water_services\nbilling_years: [{year}]\n", encoding="utf-8"
+        f"name: {name}\nrate_tables: clean_water_services\nbilling_years: {sorted(extracts)}\n", encoding="utf-8"
     )
     for district, (entry, content) in districts.items():
         (folder / "districts" / f"{district}.yaml").write_text(entry, encoding="utf-8")
         delivered = folder / "deliveries" / str(year) / district / f"{district}.csv"
         delivered.parent.mkdir(parents=True)
         delivered.write_bytes(content)
-    for sheet, header in EXTRACT_HEADERS.items():
-        text = "\n".join([header, *sheets.get(sheet, [])]) + "\n"
-        (folder / "cis_extract" / str(year) / f"{sheet}.csv").write_text(text, encoding="utf-8")
+    for of_year, sheets in extracts.items():
+        extract = folder / "cis_extract" / str(of_year)
+        extract.mkdir(parents=True)
+        for sheet, header in EXTRACT_HEADERS.items():
+            text = "\n".join([header, *sheets.get(sheet, [])]) + "\n"
+            (extract / f"{sheet}.csv").write_text(text, encoding="utf-8")
 
 
 def service(account: str, customer_class: str, since: dt.date, city: str, frequency: str) -> str:
@@ -205,8 +211,8 @@ def averages_by_hand(bills: Iterable[Bill], winter: tuple[dt.date, dt.date]) -> 
     return winter_averages((b.period for b in bills if b.city_class != IRRIGATION), *winter)
 
 
-def santa_monica_services(bills: Iterable[Bill]) -> dict[str, tuple[str, dt.date]]:
-    """Customer -> class and first day, of all who have water other than irrigation by the effective date.
+def santa_monica_services(bills: Iterable[Bill], effective: dt.date = EFFECTIVE) -> dict[str, tuple[str, dt.date]]:
+    """Customer -> class and first day, of all who have water other than irrigation by the effective date of a year.
 
     Who had several classes is in the one that used most water; if none used any, in the one of most rows.
     """
@@ -214,7 +220,7 @@ def santa_monica_services(bills: Iterable[Bill]) -> dict[str, tuple[str, dt.date
     rows: dict[str, Counter[str]] = defaultdict(Counter)
     since: dict[str, dt.date] = {}
     for bill in bills:
-        if not bill.is_later and bill.city_class != IRRIGATION:
+        if bill.period.end <= effective and bill.city_class != IRRIGATION:
             used[bill.customer][bill.city_class] += bill.thousandths
             rows[bill.customer][bill.city_class] += 1
             since[bill.customer] = min(since.get(bill.customer, bill.period.start), bill.period.start)
@@ -224,17 +230,17 @@ def santa_monica_services(bills: Iterable[Bill]) -> dict[str, tuple[str, dt.date
     }
 
 
-def build_santa_monica(folder: Path) -> None:
-    """The workspace: the file as it was published, and a CIS extract derived from its rows up to the effective date."""
+def santa_monica_extract(effective: dt.date) -> dict[str, list[str]]:
+    """Sheet -> lines of a CIS extract that knows the rows up to the effective date of a year."""
     bills = santa_monica_bills()
-    services = santa_monica_services(bills)
+    services = santa_monica_services(bills, effective)
     meters: dict[tuple[str, str], dt.date] = {}
     for bill in bills:
-        if not bill.is_later:
+        if bill.period.end <= effective:
             key = (bill.customer, bill.city_class)
             meters[key] = min(meters.get(key, bill.period.start), bill.period.start)
     before = averages_by_hand(bills, WINTER_BEFORE)
-    sheets = {
+    return {
         "sewer_services": [
             service(customer, customer_class, since, "santa_monica", "two_monthly")
             for customer, (customer_class, since) in services.items()
@@ -255,8 +261,16 @@ def build_santa_monica(folder: Path) -> None:
             if customer in services and average.days >= 90
         ],
     }
+
+
+def build_santa_monica(folder: Path) -> None:
+    """The workspace: the file as it was published; CIS extracts derived from its rows up to July of this year and of the last."""
     entry = (SANTA_MONICA_ENTRY, santa_monica_delivery())
-    write_workspace(folder, "Santa Monica", SANTA_MONICA_YEAR, {"santa_monica": entry}, sheets)
+    extracts = {
+        year: santa_monica_extract(dt.date(year, EFFECTIVE.month, EFFECTIVE.day))
+        for year in (SANTA_MONICA_YEAR - 1, SANTA_MONICA_YEAR)
+    }
+    write_workspace(folder, "Santa Monica", {"santa_monica": entry}, extracts)
 
 
 def outcomes(folder: Path, district: str) -> dict[int, str]:
@@ -315,8 +329,50 @@ def known_defects(bills: list[Bill]) -> dict[str, list[Bill]]:
     }
 
 
+REPEATS = ("period.several_figures", "account.many_meters")
+FOUND_BY = (
+    REPEATS,
+    REPEATS,
+    ("service.class_changed", "extract.changed", "meter.changed_out"),
+    ("use.zero_run", "history.vacant_in_winter"),
+    ("use.placeholder",),
+    ("use.high", "use.tenfold"),
+    ("use.high", "use.tenfold"),
+    ("account.many_meters",),
+    (),
+    (),
+)
+"""The rules that find each of the known defects, in their order. July 2015 is a later year's; irrigation is linked as such."""
+
+
+def santa_monica_findings(folder: Path) -> str:
+    """What rules find: by rule and severity, and the twenty services whose average hangs most on a finding."""
+    services, to_review = query(
+        folder,
+        "SELECT count(*), count(*) FILTER (service_id IN (SELECT service_id FROM findings WHERE severity <> 'info')) "
+        "FROM sewer_services",
+    )[0]
+    rules = query(
+        folder,
+        "SELECT rule_id, severity, count(DISTINCT service_id) FROM findings WHERE service_id <> '' GROUP BY rule_id, severity "
+        "ORDER BY severity = 'info', 3 DESC, 1",
+    )
+    shares = [[*row, f"{100 * row[2] / services:.2f} %"] for row in rules]
+    shares.append(["any", "review or must_decide", to_review, f"{100 * to_review / services:.2f} %"])
+    worst = query(
+        folder,
+        "SELECT service_id, winter_average, other_average, message FROM worklist JOIN findings USING (finding_id, service_id) "
+        "WHERE other_average IS NOT NULL QUALIFY row_number() OVER (PARTITION BY service_id ORDER BY abs(winter_average - "
+        "other_average) DESC, finding_id) = 1 ORDER BY abs(winter_average - other_average) DESC, service_id LIMIT 20",
+    )
+    return "\n\n".join([
+        markdown(["rule", "severity", "services", "share"], shares, {2, 3}),
+        markdown(["service", "CCF a month now", "the other way", "why a person should look"], worst, {1, 2}),
+    ])  # fmt: skip
+
+
 def santa_monica_table(folder: Path) -> str:
-    """What became of the file, from the published database: rows and volume by reason, services, known oddities."""
+    """What became of the file, from the published database: rows and volume by reason, services, known oddities, findings."""
     bills = santa_monica_bills()
     ended = outcomes(folder, "santa_monica")
     rows, volume = Counter[str](), Counter[str]()
@@ -332,12 +388,20 @@ def santa_monica_table(folder: Path) -> str:
         "WHERE billing_year = ? GROUP BY ROLLUP (derivation) ORDER BY derivation NULLS LAST",
         SANTA_MONICA_YEAR,
     )
-    flagged = {s for (s,) in query(folder, "SELECT DISTINCT service_id FROM findings WHERE severity <> 'info'")}
-    odd = [
-        [words, len(found), *(sum(1 for b in found if ended[b.line] == kind) for kind in kinds),
-         sum(1 for b in found if ended[b.line] == "consumption" and f"S{b.customer}" in flagged)]
-        for words, found in known_defects(bills).items()
-    ]  # fmt: skip
+    by_rule, reviewed = defaultdict(set), set[str]()
+    for rule, severity, service_id in query(folder, "SELECT rule_id, severity, service_id FROM findings"):
+        by_rule[rule].add(service_id)
+        if severity != "info":
+            reviewed.add(service_id)
+    odd = []
+    for (words, found), finders in zip(known_defects(bills).items(), FOUND_BY, strict=True):
+        services_found = set[str]().union(*(by_rule[rule] for rule in finders))
+        taken = Counter(f"S{b.customer}" for b in found if ended[b.line] == "consumption")
+        odd.append([
+            words, len(found), *(sum(1 for b in found if ended[b.line] == kind) for kind in kinds),
+            sum(rows for s, rows in taken.items() if s in services_found),
+            sum(rows for s, rows in taken.items() if s in reviewed), ", ".join(finders),
+        ])  # fmt: skip
     largest = max(bills, key=lambda b: b.thousandths)
     averages = {
         s: figures
@@ -356,8 +420,12 @@ def santa_monica_table(folder: Path) -> str:
             [[derivation or "all services", *figures] for derivation, *figures in services],
             {1, 2, 3},
         ),
-        markdown(["rows that are known to be odd", "rows", *kinds, "flagged"], odd, range(1, 3 + len(kinds))),
+        markdown(
+            ["rows that are known to be odd", "rows", *kinds, "flagged", "to review", "flagged by"],
+            odd, range(1, 4 + len(kinds)),
+        ),
         markdown(["service", "what its average holds", "CCF a month before", "CCF a month now"], oddest, {2, 3}),
+        santa_monica_findings(folder),
     ])  # fmt: skip
 
 
@@ -499,9 +567,8 @@ def build_registers(folder: Path) -> None:
         for account, day in since.items():
             services.append(service(f"-{district}-{account}", "single_family", day, district, "two_monthly"))
             links.append(f"S-{district}-{account},{district},{account},,domestic,1,{day},")
-    write_workspace(
-        folder, "Register readings", REGISTERS_YEAR, districts, {"sewer_services": services, "meter_links": links}
-    )
+    sheets = {"sewer_services": services, "meter_links": links}
+    write_workspace(folder, "Register readings", districts, {REGISTERS_YEAR: sheets})
 
 
 def registers_table(folder: Path) -> str:

@@ -67,7 +67,7 @@ def expected_basis(folder: Path) -> dict[str, tuple[str, Decimal | None]]:
         links[link["district_id"], link["district_account"]].append((link, begin, shares[meter]))
     with (folder / "adjustments" / f"{SAMPLE_YEAR}.csv").open(encoding="utf-8") as file:
         adjusted = {
-            (a["district_account"], a["meter_id"], a["period_start"], a["period_end"]): Decimal(a["adjusted_volume"])
+            (a["district_account"], a["meter_id"], a["period_start"], a["period_end"]): Decimal(a["volume"])
             for a in csv.DictReader(file)
         }
 

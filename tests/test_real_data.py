@@ -6,6 +6,7 @@ Does not belong here: how the workspaces are made and the account is kept (``rea
 
 from __future__ import annotations
 
+import datetime as dt
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
 import pytest
 import yaml
 from real_data import (
@@ -46,7 +49,10 @@ from real_data import (
 from whole_runs import ROOT, query
 
 from assets.front_door import DeliveredFile, FrontDoor
+from rate_tables.exact import stored_as
 from validations.district import District
+from validations.review.of_districts import district_month_missing
+from validations.review.of_districts import district_use as use_of_district
 from validations.workspace import Workspace
 
 pytestmark = pytest.mark.skipif(not DATASETS.is_dir(), reason="the data sets do not lie beside the checkout")
@@ -106,8 +112,46 @@ def published_account(folder: Path, district: str) -> dict[str, tuple[int, int]]
     }
 
 
-def test_the_readme_shows_what_the_command_prints(santa_monica: Made) -> None:
-    assert santa_monica.printed in (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_documentation_shows_what_the_command_prints_and_the_readme_parts_of_it(santa_monica: Made) -> None:
+    assert santa_monica.printed in (ROOT / "docs" / "real_data.md").read_text(encoding="utf-8")
+    section = (ROOT / "README.md").read_text(encoding="utf-8").split("\n## A real city\n")[1].split("\n## ")[0]
+    tables = [block for block in section.split("\n\n") if block.lstrip().startswith("|")]
+    assert tables
+    assert [table for table in tables if table.strip() not in santa_monica.printed] == []
+
+
+def test_at_most_one_customer_in_twenty_goes_to_review(santa_monica: Made) -> None:
+    to_review = query(santa_monica.folder, "SELECT count(DISTINCT service_id) FROM findings WHERE severity <> 'info'")
+    assert 0 < to_review[0][0] <= 16_380 // 20
+
+
+def test_every_customer_whose_class_is_another_than_a_year_ago_is_found(santa_monica: Made, bills: list[Bill]) -> None:
+    then, now = (santa_monica_services(bills, dt.date(year, 7, 1)) for year in (2014, 2015))
+    changed = {f"S{c}" for c in then.keys() & now.keys() if then[c][0] != now[c][0]}
+    found = query(santa_monica.folder, "SELECT service_id FROM findings WHERE rule_id = 'service.class_changed'")
+    assert {s for (s,) in found} == changed
+    assert len(changed) == 28
+
+
+def test_a_delivery_with_july_2015_is_found_to_lack_it(santa_monica: Made, bills: list[Bill], con: Any) -> None:
+    year = Workspace(santa_monica.folder).year(2015)
+
+    def delivered(first: dt.date, last: dt.date) -> ir.Table:
+        rows = [
+            {"district_id": "santa_monica", "district_account": b.customer, "meter_id": b.city_class, "period_start": b.period.start,
+             "period_end": b.period.end, "days": (b.period.end - b.period.start).days, "billed_volume_thousandths": b.thousandths}
+            for b in bills if first <= b.month <= last
+        ]  # fmt: skip
+        columns = list(rows[0])
+        return ibis.memtable(pa.table({name: [row[name] for row in rows] for name in columns}))
+
+    of_2014 = delivered(dt.date(2014, 1, 1), dt.date(2015, 6, 1))
+    of_2015 = delivered(dt.date(2015, 1, 1), dt.date(2016, 6, 1))
+    use = use_of_district(of_2015, of_2014, year)
+    use = use.mutate(district_id=ibis.literal("santa_monica"), thin_month=stored_as(use.thin_month, "date"))
+    found = district_month_missing(use, year.review_limits.rules)
+    # A bill of July ends with the last of July: its closing read stands on the first of August.
+    assert con.to_pyarrow(found.message).to_pylist() == ["only 96 reads end in the month of 2015-08-01; usual are 9419"]
 
 
 def test_the_documentation_shows_what_became_of_the_register_readings(registers: Made) -> None:

@@ -19,8 +19,9 @@ from typing import Any
 
 import pytest
 import requests
-from whole_runs import ROOT, SAMPLE_YEAR, SampleRun, bill_file_bytes, table_hashes
+from whole_runs import ROOT, SAMPLE_YEAR, SampleRun, annual_billing, bill_file_bytes, query, table_hashes
 
+LATE = "dunmore"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -106,16 +107,58 @@ def launch(ui: Ui, year: int) -> str:
     raise AssertionError("the run did not end in five minutes")
 
 
-def test_the_year_launched_from_the_ui_gives_the_same_result_as_the_command_line(sample: SampleRun, ui: Ui) -> None:
-    for made in ("store", "bill_files", "billing.duckdb"):
+def test_a_year_launched_from_the_ui_carries_a_late_district_forward_and_is_with_it_the_year_of_the_command_line(
+    sample: SampleRun, ui: Ui, tmp_path: Path
+) -> None:
+    """The late delivery changes only its own services: all others are before it as they are after it."""
+    delivery = ui.folder / "deliveries" / str(SAMPLE_YEAR) / LATE
+    shutil.move(delivery, tmp_path / "aside")
+    for made in ("archive", "store", "bill_files", "billing.duckdb"):
         path = ui.folder / "work" / made
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink()
-    assert launch(ui, SAMPLE_YEAR) == "SUCCESS"
-    assert table_hashes(ui.folder) == table_hashes(sample.folder)
+    assert launch(ui, SAMPLE_YEAR) == "SUCCESS", "an undelivered district does not stop the year"
+
+    basis = "SELECT service_id, derivation, winter_average, prior_average, is_provisional FROM billing_basis"
+    complete = {r[0]: r[1:] for r in query(sample.folder, basis)}
+    provisional = {r[0]: r[1:] for r in query(ui.folder, basis)}
+    measured_there = {
+        s
+        for (s,) in query(
+            sample.folder,
+            "SELECT DISTINCT service_id FROM meter_links WHERE billing_year = ? AND district_id = ? "
+            "AND link_start < '2019-05-01' AND coalesce(link_end, '9999-01-01') > '2018-11-01'",
+            SAMPLE_YEAR,
+            LATE,
+        )
+    }
+    assert len(measured_there) > 200
+    assert complete.keys() == provisional.keys()
+    for service in complete.keys() - measured_there:
+        assert provisional[service] == complete[service]
+    for service in measured_there:
+        derivation, average, prior, is_provisional = provisional[service]
+        if complete[service][0] == "excluded":
+            assert derivation == "excluded"
+        elif prior is None:
+            assert (derivation, average, is_provisional) == ("held", None, True), "no history is not known yet"
+        else:
+            assert (derivation, average, is_provisional) == ("carried_forward", prior, True)
+
+    status = annual_billing("status", SAMPLE_YEAR, "--workspace", ui.folder)
+    assert status.code == 0
+    assert f"{LATE}       not received" in status.out
+    assert "before release: delivery.not_received" in status.out
+    assert f"deliveries/{LATE}, received: Ask the district for its file" in status.out
+
+    shutil.move(tmp_path / "aside", delivery)
+    late = annual_billing("run", SAMPLE_YEAR, "--workspace", ui.folder)
+    assert late.code == 0, late.err
+    assert late.out == sample.ran.out
     assert bill_file_bytes(ui.folder) == bill_file_bytes(sample.folder)
+    assert table_hashes(ui.folder) == table_hashes(sample.folder)
 
 
 def test_the_ui_shows_the_run_that_the_command_line_made_and_each_districts_health(ui: Ui) -> None:

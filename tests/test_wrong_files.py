@@ -28,7 +28,7 @@ from whole_runs import EXTRACT_HEADERS, annual_billing, query
 from assets.deliveries import archived, receive
 from assets.front_door import DeliveredFile, FrontDoor
 from validations.identities import identities_of_files
-from validations.review_rules import all_findings
+from validations.review import OF_OFFICE, all_findings
 from validations.tables import DELIVERIES
 from validations.workspace import Workspace
 
@@ -251,7 +251,7 @@ def test_a_wrong_file_is_one_sentence_and_costs_only_what_is_wrong(con: Any, tmp
         "deliveries": ibis.memtable(rows, schema=DELIVERIES.schema),
         **{made: door[made] for made in ("delivery_totals", "rejected_rows")},
     }
-    found = all_findings(**tables, year=year)
+    found = all_findings(OF_OFFICE, **tables, year=year)
     said = [
         m for table in (*tables.values(), found) for m in con.to_pyarrow(table.select("message"))["message"].to_pylist()
     ]

@@ -6,10 +6,11 @@ Does not belong here: expectations; fixtures (``conftest``).
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
-import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import duckdb
 ROOT = Path(__file__).parent.parent
 PROGRAM = Path(sys.executable).with_name("annual-billing")
 SAMPLE_YEAR = 2019
+IMPORTED = ["pipelines.cli", "pipelines.annual_update", "pipelines.definitions", "pipelines.summary", "whole_runs"]
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,36 @@ class Ran:
     err: str
 
 
+def _command(arguments: list[str], environment: dict[str, str], out: str, err: str) -> None:
+    """The command line in a process that has nothing but its imports from before."""
+    for number, path in ((1, out), (2, err)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(ROOT)
+    sys.argv = [str(PROGRAM), *arguments]
+    from pipelines.cli import main
+
+    main()
+
+
 def annual_billing(*arguments: object, timeout: float = 300) -> Ran:
-    """Run the command line in a process of its own."""
+    """Run the command line in a process of its own, forked from one that has done the imports: they take seconds."""
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(IMPORTED)
     environment = {k: v for k, v in os.environ.items() if k not in ("DAGSTER_HOME", "ANNUAL_BILLING_WORKSPACE")}
-    done = subprocess.run(
-        [str(PROGRAM), *map(str, arguments)], capture_output=True, text=True, timeout=timeout, env=environment, cwd=ROOT
-    )
-    return Ran(done.returncode, done.stdout, done.stderr)
+    with tempfile.TemporaryDirectory() as scratch:
+        out, err = Path(scratch) / "out", Path(scratch) / "err"
+        process = processes.Process(target=_command, args=([*map(str, arguments)], environment, str(out), str(err)))
+        process.start()
+        process.join(timeout)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            raise TimeoutError(f"annual-billing {' '.join(map(str, arguments))} took over {timeout} s")
+        code = process.exitcode
+        process.close()
+        return Ran(code, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
 
 
 def query(folder: Path, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
