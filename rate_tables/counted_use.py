@@ -30,7 +30,7 @@ _MILLION = 1_000_000
 _NEVER = dt.date(9999, 12, 31)
 
 COUNTED = (
-    "service_id", "window_no", "span_start", "span_end", "span_months", "source_file", "source_row", "source_column",
+    "service_id", "window_no", "span_start", "span_end", "span_months", "district_id", "source_file", "source_row", "source_column",
     "counted_start", "counted_end", "covers", "volume_unit", "counted_volume_thousandths", "is_estimated", "is_adjusted",
 )  # fmt: skip
 
@@ -51,8 +51,11 @@ def of_window(number: ir.IntegerValue, windows: Sequence[Window], value: Callabl
     return ibis.cases(*((number == place, other) for place, other in enumerate(others, start=1)), else_=first)
 
 
-def _bounds(sewer_services: ir.Table, rule: AveragingRule, windows: Sequence[Window], whose: Whose) -> ir.Table:
-    """One row per service: from when to when its use counts, and by which meters."""
+def bounds_of_history(
+    sewer_services: ir.Table, rule: AveragingRule, windows: Sequence[Window], whose: Whose = "own"
+) -> ir.Table:
+    """One row per service: service_id, history_start and history_end (from when to when its use counts), is_by_effluent (by which
+    meters), window_no."""
     s, never = sewer_services, ibis.literal(_NEVER)
     service_end = s.service_end.fill_null(never)
     if whose == "previous_occupant":
@@ -101,6 +104,29 @@ def _with_spans(met: ir.Table, rule: AveragingRule, windows: Sequence[Window]) -
     return met.drop("span")
 
 
+def _replacing(rule: AveragingRule) -> list[str]:
+    """Purposes of meters that take the place of a service's other meters."""
+    return [purpose for purpose, kind in rule.purposes.value.items() if kind == "replace"]
+
+
+def with_sign(met: ir.Table, service_consumption: ir.Table, rule: AveragingRule) -> ir.Table:
+    """Periods met with services, with ``sign``: 1 where a meter of this purpose adds, -1 where it subtracts, 0 where it does not
+    count. Needs is_by_effluent (``bounds_of_history``)."""
+    rules, replacing = rule.purposes.value, _replacing(rule)
+    of_kind = {kind: [p for p, r in rules.items() if r == kind] for kind in ("add", "subtract")}
+    replaced = service_consumption.filter(service_consumption.purpose.isin(replacing)).select("service_id").distinct()
+    met = looked_up(met, replaced.mutate(is_replaced=ibis.literal(True)), "service_id", "is_replaced")
+    return met.mutate(
+        sign=ibis.cases(
+            (met.is_by_effluent, (met.purpose == "effluent").ifelse(1, 0)),
+            (met.is_replaced.fill_null(False), met.purpose.isin(replacing).ifelse(1, 0)),
+            (met.purpose.isin(of_kind["add"]), 1),
+            (met.purpose.isin(of_kind["subtract"]), -1),
+            else_=0,
+        )
+    ).drop("is_replaced")
+
+
 def counted_periods(
     consumption: ir.Table,
     service_consumption: ir.Table,
@@ -112,7 +138,7 @@ def counted_periods(
 ) -> ir.Table:
     """One row per service, service period and stretch in which it counts, for the update that takes effect on ``effective``.
 
-    Columns: service_id, window_no (place among ``windows_of``), span_start, span_end and span_months of the stretch,
+    Columns: service_id, window_no (place among ``windows_of``), span_start, span_end and span_months of the stretch, district_id,
     source_file, source_row, source_column, counted_start, counted_end, covers (whether its days count as covered),
     volume_unit, counted_volume_thousandths (signed), is_estimated, is_adjusted.
 
@@ -122,7 +148,7 @@ def counted_periods(
     first_day, day_after = (ibis.literal(day) for day in reach(rule, effective))
     near = consumption.filter((consumption.period_end > first_day) & (consumption.period_start < day_after))
     met = near.inner_join(service_consumption, ["district_id", "district_account", "meter_id"])
-    met = met.inner_join(_bounds(sewer_services, rule, windows, whose), "service_id")
+    met = met.inner_join(bounds_of_history(sewer_services, rule, windows, whose), "service_id")
 
     counted_by = rule.counted_by.value
     edges = ["link", "history"]
@@ -141,31 +167,17 @@ def counted_periods(
     source = "billed_volume_thousandths" if rule.averaged_volume.value == "billed" else "registered_volume_thousandths"
     volume = ibis.coalesce(met.adjusted_volume_thousandths, met[source])
 
-    rules = rule.purposes.value
-    of_kind = {kind: [p for p, r in rules.items() if r == kind] for kind in ("add", "subtract", "replace")}
-    replacing = [*of_kind["replace"], "effluent"]
-    replaced = (
-        service_consumption.filter(service_consumption.purpose.isin(of_kind["replace"])).select("service_id").distinct()
-    )
-    replaced = replaced.mutate(is_replaced=ibis.literal(True))
-    met = looked_up(met.mutate(volume=volume), replaced, "service_id", "is_replaced")
-    sign = ibis.cases(
-        (met.is_by_effluent, (met.purpose == "effluent").ifelse(1, 0)),
-        (met.is_replaced.fill_null(False), met.purpose.isin(of_kind["replace"]).ifelse(1, 0)),
-        (met.purpose.isin(of_kind["add"]), 1),
-        (met.purpose.isin(of_kind["subtract"]), -1),
-        else_=0,
-    )
+    met = with_sign(met.mutate(volume=volume), service_consumption, rule)
     inside = part_of(
         met.volume,
         days_between(met.period_start, met.counted_start),
         days_between(met.period_start, met.counted_end),
         met.days,
     )
-    met = met.mutate(sign=sign, inside=inside)
+    met = met.mutate(inside=inside)
     met = met.filter(met.sign != 0)
     met = met.mutate(
-        covers=(met.sign > 0) & met.purpose.isin(["domestic", *replacing]),
+        covers=(met.sign > 0) & met.purpose.isin(["domestic", *_replacing(rule), "effluent"]),
         counted_volume_thousandths=met.sign
         * part_of(met.inside, met.share_from_millionths, met.share_to_millionths, _MILLION),
         is_estimated=met.read_type == "estimated",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -37,7 +38,9 @@ class Loaded(Generic[Rules]):
         return hash((self.file, self.content_hash))
 
 
-def _loaded(model: type[Rules], path: Path) -> Loaded[Rules]:
+@lru_cache(maxsize=200)
+def _loaded(model: type[Rules], path: Path, content_hash: str) -> Loaded[Rules]:
+    """The rules in a file of this content; a run asks for them many times."""
     shown = "/".join(("rate_tables", *path.parts[path.parts.index("rate_tables") + 1 :]))
     rules = load_config(model, path, shown)  # type: ignore[type-var]
     if path.name != f"{rules.effective.isoformat()}.yaml":
@@ -45,7 +48,7 @@ def _loaded(model: type[Rules], path: Path) -> Loaded[Rules]:
             f"{shown}: key effective: {rules.effective} contradicts the file's name; the file must be called "
             f"{rules.effective}.yaml."
         )
-    return Loaded(rules, shown, hashlib.sha256(path.read_bytes()).hexdigest())
+    return Loaded(rules, shown, content_hash)
 
 
 def in_force(model: type[Rules], folders: list[Path], effective: dt.date) -> Loaded[Rules]:
@@ -54,5 +57,5 @@ def in_force(model: type[Rules], folders: list[Path], effective: dt.date) -> Loa
     Errors: ConfigError if a file cannot be used.
     """
     paths = next(found for folder in folders if (found := sorted(folder.glob("*.yaml"))))
-    loaded = [_loaded(model, path) for path in paths]
+    loaded = [_loaded(model, path, hashlib.sha256(path.read_bytes()).hexdigest()) for path in paths]
     return next((one for one in reversed(loaded) if one.rules.effective <= effective), loaded[0])

@@ -15,7 +15,7 @@ import ibis
 import ibis.expr.types as ir
 
 from validations.contract import Contract, violations
-from validations.identities import identities_of_files
+from validations.identities import STATED_BY_THE_DISTRICT, identities_of_files
 from validations.tables import NOT_TAKEN_STATUSES, PUBLISHED
 
 
@@ -24,7 +24,8 @@ class Check:
     """A check on a table.
 
     ``failing`` takes the tables in ``reads`` and gives the rows that break the check; ``shown`` are the columns of those rows
-    that a reviewer may see in the UI (never raw text). ``blocks`` says whether release waits for it.
+    that a reviewer may see in the UI (never raw text). ``blocks`` says whether release waits for it, ``may_be_overridden`` whether a
+    person can release all the same. An override is tied to the failing rows by the columns ``tied_to`` (those shown, but for words).
     """
 
     name: str
@@ -35,6 +36,18 @@ class Check:
     description: str
     recovery: str
     blocks: bool = True
+    may_be_overridden: bool = True
+    tied_to: tuple[str, ...] = ()
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """Columns of a failing row that make it the same row to whoever has overridden it."""
+        return self.tied_to or tuple(name for name in self.shown if name not in _WORDS)
+
+
+_WORDS = ("message", "remedy")
+_HAVE_A_CHECK = ("delivery.not_received", "delivery.not_taken", "delivery.unreadable", "delivery.control_total")
+"""Rules whose findings say what a check on deliveries says too: they hold up release there, once."""
 
 
 def contract_check(contract: Contract) -> Check:
@@ -49,6 +62,7 @@ def contract_check(contract: Contract) -> Check:
         shown=(*keys, "broken_rule"),
         description=f"One row per {contract.row}; no missing value, every value in its range, no key twice.",
         recovery="This is a fault of the pipeline or of a file nobody foresaw: keep the rows listed here and report them.",
+        may_be_overridden=False,
     )
 
 
@@ -70,7 +84,15 @@ def _unreadable(delivery_totals: ir.Table) -> ir.Table:
 
 def _lost(delivery_totals: ir.Table, consumption: ir.Table, rejected_rows: ir.Table) -> ir.Table:
     identities = ibis.union(*identities_of_files(delivery_totals, consumption, rejected_rows))
-    return identities.filter(identities.difference_thousandths != 0)
+    return _differing(identities)
+
+
+def _stated_otherwise(delivery_totals: ir.Table) -> ir.Table:
+    t = delivery_totals.filter(~delivery_totals.unreadable)
+    return t.filter(
+        (t.control_records != t.records).fill_null(False)
+        | (t.control_quantity_thousandths != t.delivered_quantity_thousandths).fill_null(False)
+    )
 
 
 def _refused(rejected_rows: ir.Table) -> ir.Table:
@@ -84,9 +106,8 @@ def _overshared(meter_links: ir.Table) -> ir.Table:
 
 
 def _to_decide(findings: ir.Table, decisions: ir.Table) -> ir.Table:
-    return findings.filter(findings.severity == "must_decide").anti_join(
-        decisions.filter(decisions.status == "stands"), "finding_id"
-    )
+    asked = findings.filter((findings.severity == "must_decide") & findings.rule_id.notin(_HAVE_A_CHECK))
+    return asked.anti_join(decisions.filter(decisions.status == "stands"), "finding_id")
 
 
 def _stale(decisions: ir.Table) -> ir.Table:
@@ -97,12 +118,34 @@ def _held_basis(billing_basis: ir.Table) -> ir.Table:
     return billing_basis.filter(billing_basis.derivation == "held")
 
 
-def _held_bills(bills: ir.Table) -> ir.Table:
-    return bills.filter(bills.status == "held")
+def _held_bills(bills: ir.Table, billing_basis: ir.Table) -> ir.Table:
+    return bills.filter(bills.status == "held").anti_join(_held_basis(billing_basis), "service_id")
 
 
 def _differing(reconciliation: ir.Table) -> ir.Table:
-    return reconciliation.filter(reconciliation.difference_thousandths != 0)
+    """Identities of our own that do not hold; what a file states of itself is asked of the delivery."""
+    r = reconciliation.filter(reconciliation.identity.notin(STATED_BY_THE_DISTRICT))
+    return r.filter(r.difference_thousandths != 0)
+
+
+def _unlike_the_basis(bill_files: ir.Table, billing_basis: ir.Table, bills: ir.Table) -> ir.Table:
+    """Billing agencies whose file has other records or totals than the basis and the first bills of its services; by how much."""
+    first = bills.filter(bills.period_start == bills.period_start.min().over(ibis.window(group_by=bills.service_id)))
+    basis = billing_basis.filter(billing_basis.winter_average_thousandths.notnull())
+    basis = basis.select("service_id", "winter_average_thousandths").inner_join(
+        first.select("service_id", "billing_agency", "amount_cents"), "service_id"
+    )
+    names = ["records", "winter_average_thousandths", "amount_cents"]
+    due = basis.select(
+        "billing_agency",
+        "winter_average_thousandths",
+        records=ibis.literal(1, "int64"),
+        amount_cents=basis.amount_cents.fill_null(0),
+    ).select("billing_agency", *names)
+    written = bill_files.select("billing_agency", **{name: -bill_files[name] for name in names})
+    each = due.union(written)
+    sums = each.group_by("billing_agency").agg(**{name: each[name].sum() for name in names})
+    return sums.filter(ibis.or_(*(sums[name] != 0 for name in names)))
 
 
 CHECKS: list[Check] = [
@@ -134,10 +177,15 @@ CHECKS: list[Check] = [
     Check(
         "rows_and_volume_add_up", "consumption", ("delivery_totals", "consumption", "rejected_rows"), _lost,
         ("identity", "source_file", "left_side", "left_thousandths", "right_side", "right_thousandths"),
-        "Every record of every file is consumption, refused, a duplicate or set aside, in rows and in volume; and the file adds "
-        "up to what it states of itself.",
-        "If the file states other totals than it holds, ask the district whether it is complete. Any other difference is a fault "
-        "of the pipeline: report it.",
+        "Every record of every file is consumption, refused, a duplicate or set aside, in rows and in volume.",
+        "This is a fault of the pipeline: report it with the rows listed here.",
+        may_be_overridden=False,
+    ),
+    Check(
+        "states_the_totals_it_holds", "delivery_totals", ("delivery_totals",), _stated_otherwise,
+        ("district_id", "source_file", "control_records", "records", "control_quantity_thousandths", "delivered_quantity_thousandths"),
+        "Every file adds up to the control totals that it states of itself.",
+        "Ask the district whether the file is complete; put the right one where its entry in districts/ says, and run again.",
     ),
     Check(
         "nothing_refused", "rejected_rows", ("rejected_rows",), _refused,
@@ -150,17 +198,19 @@ CHECKS: list[Check] = [
         "shares_add_up", "meter_links", ("meter_links",), _overshared,
         ("district_id", "district_account", "meter_id", "purpose", "share_millionths"),
         "The shares of a meter that several services use add to no more than the whole.",
-        "Correct the shares in the CIS and refresh the extract.",
+        "Correct the shares in the CIS, refresh the extract and run again.",
     ),
     Check(
         "nothing_to_decide", "findings", ("findings", "decisions"), _to_decide, ("finding_id", "message", "remedy"),
         "No finding waits for a decision.",
         "Follow the remedy of each finding, or decide it (annual-billing review, then decide), and run again.",
+        tied_to=("finding_id", "evidence_hash"),
     ),
     Check(
         "no_decision_is_stale", "decisions", ("decisions",), _stale, ("finding_id", "decision"),
         "Every decision was made on the evidence as it is.",
         "Look at these findings again: annual-billing review shows both versions of the evidence; then decide and run again.",
+        tied_to=("decision_id", "evidence_hash", "evidence_now"),
     ),
     Check(
         "no_average_waits_for_a_person", "billing_basis", ("billing_basis",), _held_basis,
@@ -169,15 +219,24 @@ CHECKS: list[Check] = [
         "Set an average for each of these services in the CIS (it enters as the average in force), and refresh the extract.",
     ),
     Check(
-        "no_bill_is_held", "bills", ("bills",), _held_bills, ("service_id", "account_id", "status_reason"),
-        "Every service in force has a bill with an amount.",
-        "Where the reason is the average, see billing_basis. Where it is the schedule, add the adopted one to rate_tables/.",
+        "no_bill_is_held", "bills", ("bills", "billing_basis"), _held_bills,
+        ("service_id", "account_id", "period_start", "status_reason"),
+        "Every service with an average has bills with amounts.",
+        "Add what each of these bills lacks, such as the adopted schedule to rate_tables/ or a strength to the extract, and run again.",
     ),
     Check(
         "identities_hold", "reconciliation", ("reconciliation",), _differing,
         ("identity", "district_id", "source_file", "left_side", "left_thousandths", "right_side", "right_thousandths"),
         "Rows, volume, services, bills and shares are equal on both sides of each identity.",
-        "A control total that differs is a question to the district; any other difference is a fault of the pipeline: report it.",
+        "This is a fault of the pipeline: report it with the rows listed here.",
+        may_be_overridden=False,
+    ),
+    Check(
+        "holds_what_is_due", "bill_files", ("bill_files", "billing_basis", "bills"), _unlike_the_basis,
+        ("billing_agency", "records", "winter_average_thousandths", "amount_cents"),
+        "Each bill file has a record for every service with an average, and its control totals are those of the basis and the bills.",
+        "This is a fault of the pipeline: report it with the differences listed here.",
+        may_be_overridden=False,
     ),
 ]  # fmt: skip
 """Every check, table by table."""

@@ -21,7 +21,7 @@ import ibis.expr.types as ir
 import pandera.ibis as pa
 import pyarrow
 
-from rate_tables.exact import stored_as
+from rate_tables.exact import scale_of, stored_as
 
 
 def column(
@@ -40,7 +40,7 @@ def column(
     """A column of a contract: type, meaning, unit, and what its values may be.
 
     ``word``: letters, digits, _ and - only, because the value becomes part of a file's name.
-    ``optional``: text that a sheet of the office may leave out; it is then empty.
+    ``optional``: a sheet of the office may leave it out; it is then missing where it may be, else empty text.
     """
     checks = []
     if ge is not None:
@@ -85,6 +85,18 @@ class Contract:
         if missing:
             raise KeyError(f"table {self.name} lacks the columns {', '.join(missing)}")
         return table.select(**{name: stored_as(table[name], dtype) for name, dtype in self.schema.items()})
+
+    def of_text(self, read: ir.Table) -> ir.Table:
+        """The table of a file that we wrote: text under the published names, exact decimals as whole numbers of their small unit."""
+
+        def value(name: str) -> ir.Value:
+            published, decimals = scale_of(name)
+            text = read[published]
+            if decimals is not None:
+                text = stored_as(stored_as(text, f"decimal(18, {decimals})") * 10**decimals, "int64")
+            return stored_as(text, self.schema[name])  # type: ignore[no-any-return]
+
+        return read.select(**{name: value(name) for name in self.columns})
 
     def of_rows(self, rows: list[dict[str, Any]]) -> ir.Table:
         """The table of these rows, each with every column; whole numbers beside missing ones stay whole."""

@@ -11,18 +11,23 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
+from rate_tables.exact import round_half_away, widened
 from rate_tables.looked_up import looked_up
 from rate_tables.terms import MONTHS_PER_BILL
+from rate_tables.volume_units import SIZE_8NL
 from validations.reasons import NOT_OF_RECORDS
 from validations.tables import RECONCILIATION
 
+STATED_BY_THE_DISTRICT = ("control count", "control total")
+"""Identities whose left side is what a file states of itself; every other one is between tables of our own."""
+
 
 def _identity(rows: ir.Table, name: str, left: tuple[str, ir.Value], right: tuple[str, ir.Value]) -> ir.Table:
-    per_file = "source_file" in rows.columns
+    per_district, per_file = "district_id" in rows.columns, "source_file" in rows.columns
     return RECONCILIATION.conform(
         rows.mutate(
             identity=ibis.literal(name),
-            district_id=rows.district_id if per_file else ibis.literal(""),
+            district_id=rows.district_id if per_district else ibis.literal(""),
             source_file=rows.source_file if per_file else ibis.literal(""),
             left_side=ibis.literal(left[0]),
             left_thousandths=left[1],
@@ -85,4 +90,36 @@ def identities_of_year(
                   ("months of their bills", one.months * 1000)),
         _identity(one, "amounts", ("bills, cents", one.bill_cents * 1000), ("their lines, cents", one.cents * 1000)),
         _identity(one, "shares", ("lines, cents", one.cents * 1000), ("regional + local, cents", one.shares * 1000)),
+    ]  # fmt: skip
+
+
+def identities_of_volume(
+    volume_account: ir.Table, counted_volume: ir.Table, winter_averages: ir.Table, billing_basis: ir.Table
+) -> list[ir.Table]:
+    """What each district delivered against the steps in which it went, in rows and in volume; and what the account says was counted
+    for each service against what its average rests on."""
+    came = volume_account.step == "delivered"
+    of_district = volume_account.group_by("district_id").agg(
+        rows_in=volume_account.rows.sum(where=came).fill_null(0),
+        rows_out=-volume_account.rows.sum(where=~came).fill_null(0),
+        volume_in=volume_account.volume_thousandths.sum(where=came).fill_null(0),
+        volume_out=-volume_account.volume_thousandths.sum(where=~came).fill_null(0),
+    )
+    c = counted_volume
+    size = ibis.cases(*((c.volume_unit == unit, ibis.literal(eights, "int64")) for unit, eights in SIZE_8NL.items()))
+    of_service = c.group_by("service_id").agg(volume_8nl=(widened(c.counted_volume_thousandths) * size).sum())
+    units = billing_basis.select("service_id", "volume_unit")
+    w = winter_averages.filter(winter_averages.winter_volume_thousandths.notnull())
+    w = looked_up(looked_up(w, units, "service_id", "volume_unit"), of_service, "service_id", "volume_8nl")
+    one = ibis.cases(*((w.volume_unit == unit, ibis.literal(eights, "int64")) for unit, eights in SIZE_8NL.items()))
+    is_same = round_half_away(w.volume_8nl, one) == w.winter_volume_thousandths
+    averages = w.agg(same=is_same.fill_null(False).cast("int64").sum().fill_null(0))
+    counted = averages.cross_join(of_service.agg(services=ibis._.count()))
+    return [
+        _identity(of_district, "rows of the district", ("records delivered", of_district.rows_in * 1000),
+                  ("records that left in one of the steps", of_district.rows_out * 1000)),
+        _identity(of_district, "volume of the district", ("volume delivered, in its unit", of_district.volume_in),
+                  ("volume that left in one of the steps", of_district.volume_out)),
+        _identity(counted, "counted volume", ("services with counted volume", counted.services * 1000),
+                  ("services whose average rests on just that volume", counted.same * 1000)),
     ]  # fmt: skip

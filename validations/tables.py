@@ -26,6 +26,7 @@ from rate_tables.volume_units import SIZE_8NL
 from validations.contract import Contract, column
 from validations.district import ReadType
 from validations.reasons import REASONS
+from validations.volume_steps import VOLUME_STEPS
 
 UNITS = list(SIZE_8NL)
 CLASSES = list(get_args(CustomerClass))
@@ -48,6 +49,10 @@ DELIVERY_STATUSES = [
 ]  # fmt: skip
 NOT_TAKEN_STATUSES = ["still_being_written", "refused", "not_pulled"]
 """A file that is there and was not taken, so that the delivery may not be whole."""
+CONTENT_KINDS = [
+    "delivery", "extract", "adjustments", "decisions", "overrides", "bills_issued", "schedule", "rules", "table",
+]  # fmt: skip
+APPEAL_OUTCOMES = ["granted", "refused", "withdrawn"]
 DERIVATIONS = [
     "computed", "adjusted", "override", "previous_occupant", "prior_year", "class_average", "default", "fixed", "carried_forward", "held",
     "excluded",
@@ -612,6 +617,13 @@ CLASS_AVERAGES = Contract(
     },
 )
 
+RELEASED_CLASS_AVERAGES = Contract(
+    "released_class_averages",
+    "class whose average the year's last release has fixed",
+    CLASS_AVERAGES.key,
+    CLASS_AVERAGES.columns,
+)
+
 BILLING_BASIS = Contract(
     "billing_basis",
     "sewer service",
@@ -788,11 +800,296 @@ RECONCILIATION = Contract(
     },
 )
 
+CONTENTS = Contract(
+    "contents",
+    "thing that a release of the year would rest on",
+    ("kind", "name"),
+    {
+        "kind": column(
+            "string",
+            "delivery: a file that was read; extract, adjustments, decisions, overrides: what the office wrote; schedule, rules: what "
+            "was adopted and how it is applied; table: rows that a release is made from",
+            isin=CONTENT_KINDS,
+        ),
+        "name": column("string", "Which: a district and its file, a file of the workspace, a table", not_empty=True),
+        "content_hash": column(
+            "string", "SHA-256: of a file's bytes; of a table's rows as text in the order of its key", not_empty=True
+        ),
+        "rows": column("int64", "Rows of a table; empty for what is no table", "rows", nullable=True, ge=0),
+    },
+)
+
+COUNTED_VOLUME = Contract(
+    "counted_volume",
+    "service and district whose consumption counts towards its average",
+    ("service_id", "district_id", "volume_unit"),
+    {
+        "service_id": _service,
+        "district_id": _district,
+        "volume_unit": _volume_unit,
+        "counted_volume_thousandths": column(
+            "int64", "Volume that counts, with meters that are taken off", "thousandths of volume_unit"
+        ),
+        "periods_counted": column("int64", "Parts of periods that count", "parts", ge=1),
+        "slice_id": _slice,
+    },
+)
+
+VOLUME_ACCOUNT = Contract(
+    "volume_account",
+    "district and step on the way from the delivery to the averages",
+    ("district_id", "step"),
+    {
+        "district_id": _district,
+        "place": column("int64", "Place of the step, the first being 1", ge=1),
+        "step": column(
+            "string", "; ".join(f"{step}: {meaning}" for step, meaning in VOLUME_STEPS.items()), isin=list(VOLUME_STEPS)
+        ),
+        "rows": column(
+            "int64", "Records that come in (delivered) or go out here (below zero). A district's steps add to 0", "records"
+        ),
+        "volume_thousandths": column(
+            "int64", "Volume that comes in, or goes out here (below zero). A district's steps add to 0",
+            "thousandths of volume_unit",
+        ),
+        "volume_unit": column("string", "The district's unit; empty if it has no consumption", isin=[*UNITS, ""]),
+    },
+)  # fmt: skip
+
+_OF_A_YEAR: dict[str, tuple[str, str]] = {
+    "services": ("Services that are not excluded", "services"),
+    "averaged": ("Of these, those with an average", "services"),
+    "average_sum_thousandths": ("Sum of their averages per month", "thousandths of the unit"),
+    "billed_services": ("Services with an amount for every bill of the year", "services"),
+    "amount_a_year_cents": ("Bills of the year, as far as they have amounts", "cents"),
+}
+
+YEAR_ON_YEAR = Contract(
+    "year_on_year",
+    "district (slice of the store) and customer class, against the year before",
+    ("slice_id", "customer_class"),
+    {
+        "slice_id": _slice,
+        "customer_class": column("string", "Customer class", isin=CLASSES),
+        **{name: column("int64", meaning, unit, ge=0) for name, (meaning, unit) in _OF_A_YEAR.items()},
+        **{
+            f"prior_{name}": column("int64", f"The year before: {meaning[0].lower()}{meaning[1:]}", unit, ge=0)
+            for name, (meaning, unit) in _OF_A_YEAR.items()
+        },
+        "services_in_both": column("int64", "Services that are counted in both years, wherever they were then", "services", ge=0),
+        "volume_unit": column("string", "Unit of the averages; empty without any", isin=[*UNITS, ""]),
+        "prior_volume_unit": column("string", "Their unit the year before; empty if that was not run", isin=[*UNITS, ""]),
+    },
+)  # fmt: skip
+
+CIS_EXTRACTS = Contract(
+    "cis_extracts",
+    "CIS extract that was read for the year, in the order in which they came",
+    ("place",),
+    {
+        "place": column("int64", "Place among the year's extracts, the first being 1; the last one is in force", ge=1),
+        "as_of": column("date", "Day whose state it shows (as_of.txt); empty if it does not say", nullable=True),
+        "content_hash": column("string", "SHA-256 over the hashes of its sheets", not_empty=True),
+        "received_on": column("date", "Day on which it was first read"),
+    },
+)
+
+EXTRACT_REFRESH = Contract(
+    "extract_refresh",
+    "service and field that changed since the extract that was read before it for the same year",
+    ("service_id", "change"),
+    {
+        "service_id": _service,
+        "change": EXTRACT_CHANGES.columns["change"],
+        "before": column("string", "Value in the extract before; empty for a new service"),
+        "after": column("string", "Value in the extract in force; empty for one that is gone"),
+    },
+)
+
+OVERRIDES = Contract(
+    "overrides",
+    "override of what holds up release, as it was made (a file of the workspace; not published)",
+    ("override_id",),
+    {
+        "override_id": column("string", "Id; ids rise in the order in which overrides were made", not_empty=True),
+        "block_id": column("string", "What was overridden", not_empty=True),
+        "evidence_hash": column("string", "Hash of the rows that it was made on", not_empty=True),
+        "rows": column("int64", "How many rows these were", "rows", ge=0),
+        "reason": column("string", "Why", not_empty=True),
+        "overridden_by": column("string", "Who said so", not_empty=True),
+        "overridden_on": column("date", "When"),
+    },
+)
+
+BILLS_ISSUED = Contract(
+    "bills_issued",
+    "bill that an agency has issued for the year, as it was first billed (a sheet of the office; not published)",
+    ("service_id", "period_start"),
+    {
+        "service_id": _service,
+        "billing_agency": column("string", "Who sent the bill", not_empty=True),
+        "period_start": column("date", "First day of the bill"),
+        "period_end": column("date", "First day after it"),
+        "billed_winter_average_thousandths": column(
+            "int64", "Winter average that it was billed on", "thousandths of the averages' unit", ge=0, le=10_000_000_000
+        ),
+        "billed_amount_cents": column(
+            "int64", "Recurring charges that it was billed for", "cents", ge=0, le=100_000_000_000
+        ),
+        "actual_volume_thousandths": column(
+            "int64", "What was used in it; empty if the rule does not ask", "thousandths of the averages' unit",
+            nullable=True, ge=0, le=10_000_000_000, optional=True,
+        ),
+    },
+)  # fmt: skip
+
+EFFECTIVE_MEANS = {"shared_by_days": "service_days", "bills_issued_on_or_after": "bills_issued"}
+"""What the rule says of a bill that crosses the effective date -> what a release says of that date."""
+
+POSTED_AVERAGES = Contract(
+    "posted_averages",
+    "sewer service whose winter average is posted (a released file; not published)",
+    ("service_id",),
+    {
+        "service_id": _service,
+        "account_id": column("string", "Sewer account (the CIS's id)", not_empty=True),
+        "premise_id": column("string", "Premise", not_empty=True),
+        "billing_agency": column("string", "Who sends the bill", word=True),
+        "old_winter_average_thousandths": column(
+            "int64", "Winter average per month that the CIS bills from until then; empty if none", "thousandths of volume_unit",
+            nullable=True, ge=0,
+        ),
+        "new_winter_average_thousandths": column(
+            "int64", "Winter average per month from the effective date", "thousandths of volume_unit", ge=0
+        ),
+        "volume_unit": column("string", "Unit of both averages", isin=UNITS),
+        "source_code": column("string", "How the average came about", isin=DERIVATIONS),
+        "effective_date": column("date", "First day on which the average is billed"),
+        "effective_means": column(
+            "string", "Whether it holds for service days, or for bills issued, on and after that day", isin=[*EFFECTIVE_MEANS.values()]
+        ),
+        "billing_frequency": column("string", "How often a bill is sent", isin=FREQUENCIES),
+        "preview_amount_cents": column(
+            "int64", "What one billing period would come to, for checking; empty if held", "cents", nullable=True, ge=0
+        ),
+        "bill_status": column(
+            "string", "ready, provisional (average carried forward) or held", isin=["ready", "provisional", "held"]
+        ),
+    },
+)  # fmt: skip
+
+DIFFERENCES = Contract(
+    "differences",
+    "sewer service and billing agency whose posting differs from the version before (a released file; not published)",
+    ("service_id", "billing_agency"),
+    {
+        "service_id": _service,
+        "billing_agency": column("string", "Who sends the bill", word=True),
+        "old_winter_average_thousandths": column(
+            "int64", "Winter average that the version before posted; empty if none", "thousandths of volume_unit", nullable=True, ge=0
+        ),
+        "new_winter_average_thousandths": column(
+            "int64", "Winter average that this version posts; empty if none", "thousandths of volume_unit", nullable=True, ge=0
+        ),
+        "volume_unit": column("string", "Unit of both averages", isin=UNITS),
+        "effective_date": column("date", "First day on which the new average is billed"),
+        "reason": column("string", "Why it differs", not_empty=True),
+    },
+)  # fmt: skip
+
+CREDITED_BILLS = Contract(
+    "credits",
+    "bill that was issued and is credited, charged, held or outside the look-back (a released file; not published)",
+    ("service_id", "period_start"),
+    {
+        "billing_agency": column("string", "Who sent the bill", not_empty=True),
+        "service_id": _service,
+        "account_id": column("string", "Sewer account (the CIS's id); empty if the CIS extract has no such service"),
+        "period_start": column("date", "First day of the bill"),
+        "period_end": column("date", "First day after it"),
+        "billed_average_thousandths": column(
+            "int64", "Winter average that it was billed on", "thousandths of volume_unit", ge=0
+        ),
+        "new_average_thousandths": column(
+            "int64", "Winter average that stands; empty if none", "thousandths of volume_unit", nullable=True, ge=0
+        ),
+        "volume_unit": column("string", "Unit of averages and volumes", isin=UNITS),
+        "billed_volume_thousandths": column(
+            "int64", "The bill's volume on the average that it was billed on; empty if not known", "thousandths of volume_unit",
+            nullable=True, ge=0,
+        ),
+        "corrected_volume_thousandths": column(
+            "int64", "The bill's volume on the average that stands; empty if not known", "thousandths of volume_unit",
+            nullable=True, ge=0,
+        ),
+        "billed_amount_cents": column("int64", "Recurring charges that it was billed for", "cents", ge=0),
+        "corrected_amount_cents": column(
+            "int64", "Recurring charges on the average that stands; empty if it cannot be rated", "cents", nullable=True, ge=0
+        ),
+        "credited_before_cents": column("int64", "Credited by the releases before", "cents", ge=0),
+        "charged_before_cents": column("int64", "Charged by the releases before", "cents", ge=0),
+        "credit_cents": column("int64", "Still to be credited; 0 unless that is the outcome", "cents", ge=0),
+        "charge_cents": column("int64", "Still to be charged; 0 unless that is the outcome", "cents", ge=0),
+        "outcome": column(
+            "string", "credit; charge; outside_look_back: its last day is before the look-back; held: a person has to look",
+            isin=["credit", "charge", "outside_look_back", "held"],
+        ),
+        "note": column("string", "Why it is held; else empty"),
+    },
+)  # fmt: skip
+
+APPEALS = Contract(
+    "appeals",
+    "appeal against an average of the year (a sheet of the office; not published)",
+    ("appeal_id",),
+    {
+        "appeal_id": column("string", "Id of the appeal", not_empty=True),
+        "service_id": _service,
+        "received": column("date", "Day on which it came"),
+        "due": column("date", "Last day on which it may be decided"),
+        "decided": column("date", "Day on which it was decided; empty while it is open", nullable=True),
+        "outcome": column("string", "What was decided; empty while it is open", isin=["", *APPEAL_OUTCOMES]),
+        "realised_by": column(
+            "string", "Adjustment or decision of the year by which a granted appeal changes the average; else empty"
+        ),
+        "entered_by": column("string", "Who entered it", not_empty=True),
+    },
+)
+
+ANSWERS = Contract(
+    "answers",
+    "sewer service of which a billing system says what became of its posting (a sheet of the office; not published)",
+    ("service_id",),
+    {
+        "service_id": _service,
+        "status": column("string", "accepted or refused", isin=["accepted", "refused"]),
+        "winter_average_thousandths": column(
+            "int64", "Winter average that the billing system bills from; may be empty where it refused", "thousandths of the averages' unit",
+            nullable=True, ge=0, le=10_000_000_000,
+        ),
+        "reason": column("string", "Why it was refused, in the billing system's words; else empty", optional=True),
+    },
+)  # fmt: skip
+
+ANSWER_TOTALS = Contract(
+    "answer_totals",
+    "billing agency with the totals that its billing system states itself (a sheet of the office; not published)",
+    ("billing_agency",),
+    {
+        "billing_agency": column("string", "Who sends the bill", not_empty=True),
+        "accepted": column("int64", "Services that it accepted", ge=0),
+        "refused": column("int64", "Services that it refused", ge=0),
+        "winter_average_thousandths": column(
+            "int64", "Sum of the averages that it accepted", "thousandths of the averages' unit", ge=0
+        ),
+    },
+)
+
 PUBLISHED = [
     DELIVERIES, DELIVERY_TOTALS, CONSUMPTION, METERS, REJECTED_ROWS, SEWER_SERVICES, METER_LINKS, NON_SEWER_ACCOUNTS,
     CURRENT_AVERAGES, STRENGTHS, EXTRACT_CHANGES, SERVICE_CONSUMPTION, UNMATCHED, ADJUSTMENTS, PAST_ADJUSTMENTS, ADJUSTMENT_STEPS,
     REFUSED_ADJUSTMENTS, IRREGULAR_USE, PROPOSED_CORRECTIONS, DISTRICT_USE, FINDINGS, DECISION_ENTRIES, DECISIONS, ADJUSTED_CONSUMPTION,
-    WINTER_AVERAGES, CLASS_AVERAGES, BILLING_BASIS, BILLS, BILL_LINES, RATE_SCHEDULE, BILL_FILES, WORKLIST,
-    RECONCILIATION,
+    WINTER_AVERAGES, RELEASED_CLASS_AVERAGES, CLASS_AVERAGES, BILLING_BASIS, BILLS, BILL_LINES, RATE_SCHEDULE, BILL_FILES, WORKLIST,
+    COUNTED_VOLUME, VOLUME_ACCOUNT, YEAR_ON_YEAR, CIS_EXTRACTS, EXTRACT_REFRESH, RECONCILIATION, CONTENTS,
 ]  # fmt: skip
 """Every table of ``billing.duckdb``."""

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from rate_tables.adjustment_policy import LoadedPolicy, policy_in_force
 from rate_tables.averaging_rule import reach, windows_of
 from rate_tables.billing_periods import SchedulePeriod, schedule_periods
-from rate_tables.config_file import ConfigError, Strict, load_config
+from rate_tables.config_file import ConfigError, NotAllowed, Strict, load_config
 from rate_tables.review_limits import LoadedLimits, limits_in_force
 from rate_tables.schedule import (
     SHIPPED,
@@ -30,23 +31,123 @@ from validations.district import District
 from validations.source import Folder, filled_in
 
 WORKSPACE_VARIABLE = "ANNUAL_BILLING_WORKSPACE"
+LONGEST_NAME = 80
 SAMPLE = Path(__file__).parent.parent / "data" / "sample"
+MARKER = "release.json"
+"""Written last into a release: a folder without it is none."""
+SHIPPED_LAYOUTS = Path(__file__).parent / "bill_layouts"
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether two typed names are one person's: capitals, spaces and forms of an accent do not tell people apart."""
+    first, second = (" ".join(unicodedata.normalize("NFKC", name).casefold().split()) for name in (one, other))
+    return first == second
+
+
+def plain_name(name: str) -> str:
+    """A name as ssh-keygen takes it for a signer: it reads quotes, commas and * ? ! as more than letters."""
+    if name != name.strip() or not name.isprintable() or set(name) & set('"`,*?!#|\\'):
+        raise ValueError("a name in letters, with spaces and . - between them, such as R. Reviewer-One")
+    return name
+
 
 BillingYear = Annotated[int, Field(ge=1990, le=2100)]
 
 
+Right = Literal["enter", "decide", "approve", "release"]
+PersonName = Annotated[
+    str,
+    AfterValidator(plain_name),
+    Field(description="As it is typed after --by and stands in the sheets", min_length=1, max_length=LONGEST_NAME),
+]
+
+
+class ApprovalRules(Strict):
+    """What an approval has to be: by whom it may not be, and whether it is signed."""
+
+    apart_from: tuple[Literal["enter", "decide"], ...] = Field(
+        ("enter", "decide"), description="Who has done this for the year does not approve it"
+    )
+    signature: Literal["optional", "demanded"] = "optional"
+    allowed_signers: str = Field(
+        "allowed_signers", description="File of the workspace with each person's public SSH key"
+    )
+
+    @field_validator("allowed_signers")
+    @classmethod
+    def _stays_in_the_workspace(cls, file: str) -> str:
+        path = Path(os.path.normpath(file))
+        if path.is_absolute() or ".." in path.parts or path == Path() or "\0" in file:
+            raise ValueError("a file of the workspace, such as allowed_signers")
+        return file
+
+
+LayoutName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,59}$")]
+
+
+class ReleaseRules(Strict):
+    """What a release asks for, and what it says."""
+
+    extract_at_most_days: int | None = Field(
+        None,
+        ge=0,
+        le=366,
+        description="The CIS extract may be so many days older than the effective date; any age if left out",
+    )
+    look_back_months: int | None = Field(
+        None,
+        ge=0,
+        le=120,
+        description="Bills issued are corrected so many months back from the approval; all of the year if left out",
+    )
+    effective: Literal["service_days", "bills_issued"] | None = Field(
+        None,
+        description="What the effective date means: service days, or bills issued, on and after it. As the rule's crossing_bill says, "
+        "which it must not contradict",
+    )
+    layouts: tuple[LayoutName, ...] = Field(
+        ("winter_average_update",), description="Fixed-width files that are written beside CSV and Parquet"
+    )
+
+    @field_validator("layouts")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) != len(names):
+            raise ValueError("names of layouts, each once")
+        return names
+
+
 class WorkspaceFile(Strict):
-    """``workspace.yaml``: the utility, its billing years, and who may approve."""
+    """``workspace.yaml``: the utility, its billing years, and who may do what."""
 
     name: str
     rate_tables: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     billing_years: Annotated[tuple[BillingYear, ...], Field(min_length=1)]
     effective_month_day: Annotated[str, Field(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")] = "07-01"
-    may_approve: tuple[str, ...] = ()
+    people: dict[PersonName, tuple[Right, ...]] = Field(
+        {},
+        description="Who may enter adjustments, decide, approve and release; anyone may do anything where nobody is named",
+    )
+    may_approve: tuple[PersonName, ...] = Field(
+        (), description="Who may approve, where people are not listed by what they may do"
+    )
+    approval: ApprovalRules = ApprovalRules()
+    release: ReleaseRules = ReleaseRules()
     owner: str = "billing"
     deliveries_from: tuple[str, ...] = Field(
         (), description="Folders outside the workspace, below which a district's entry may have its folder"
     )
+
+    @model_validator(mode="after")
+    def _people_are_told_apart(self) -> WorkspaceFile:
+        if self.people and self.may_approve:
+            raise NotAllowed("people, where each person's rights stand, or may_approve; not both", "may_approve")
+        names = [*self.people, *self.may_approve]
+        for name in names:
+            if [same_name(name, other) for other in names].count(True) > 1:
+                key = "people" if self.people else "may_approve"
+                raise NotAllowed(f"every person once, told apart by more than capitals and spaces: {name}", key)
+        return self
 
     @field_validator("billing_years")
     @classmethod
@@ -227,6 +328,37 @@ class Workspace:
         """What was decided about the year's findings; written by ``decide`` alone."""
         return self.folder / "decisions" / f"{billing_year}.csv"
 
+    def overrides(self, billing_year: int) -> Path:
+        """What was decided about the year's blocks; written by ``override`` alone."""
+        return self.folder / "decisions" / f"{billing_year}_overrides.csv"
+
+    def bills_issued(self, billing_year: int) -> Path:
+        """Bills that the agencies have issued for the year, as first billed."""
+        return self.folder / "bills_issued" / f"{billing_year}.csv"
+
+    def appeals(self, billing_year: int) -> Path:
+        """Appeals against averages of the year, with their dates and what became of them."""
+        return self.folder / "appeals" / f"{billing_year}.csv"
+
+    def answers(self, billing_year: int) -> Path:
+        """What billing systems answered to the year's releases; written by ``answer`` alone, never changed."""
+        return self.folder / "answers" / str(billing_year)
+
+    def bill_layout(self, name: str) -> Path:
+        """The description of a fixed-width bill file: the workspace's own of that name, else one that ships."""
+        own = self.folder / "bill_layouts" / f"{name}.yaml"
+        return own if own.is_file() else SHIPPED_LAYOUTS / own.name
+
+    @property
+    def allowed_signers(self) -> Path:
+        """Each person's public SSH key, as ssh-keygen reads it."""
+        return self.folder / self.file.approval.allowed_signers
+
+    @property
+    def log(self) -> Path:
+        """Runs, decisions, approvals and releases, as a chain of hashes; only added to."""
+        return self.folder / "log.jsonl"
+
     @property
     def work(self) -> Path:
         return self.folder / "work"
@@ -246,12 +378,22 @@ class Workspace:
         return self.work / "partial"
 
     @property
+    def publications(self) -> Path:
+        """What runs have published, each in a folder of its own; ``current`` leads to the one that readers see."""
+        return self.work / "published"
+
+    @property
     def database(self) -> Path:
         return self.work / "billing.duckdb"
 
     @property
     def bill_files(self) -> Path:
         return self.work / "bill_files"
+
+    @property
+    def drafts(self) -> Path:
+        """Drafts of bill files by the hashes of their content; ``bill_files/YEAR/draft`` shows those that are published."""
+        return self.work / "drafts"
 
     @property
     def dagster_home(self) -> Path:
