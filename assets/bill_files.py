@@ -1,15 +1,18 @@
 """Bill files: what would leave the house, one file per billing agency.
 
-Belongs here: the layout of the file, its header and control record, writing all files of a year or none.
+Belongs here: the layout of the file, its header and control record, writing all files of a year or none, showing them.
 Does not belong here: computing what is in it, approving it.
 
-These files are drafts: each says in its name, its header and its control record that nobody has approved it yet.
+These files are drafts: each says in its name, its header and its control record that nobody has approved it yet. They lie in a folder
+named by their hashes; ``bill_files/YEAR/draft`` leads to it once the run publishes its tables (``publication``). So readers see all drafts
+of one state, the one of ``billing.duckdb``.
 
 Layout (CSV, UTF-8, one header line of column names, then records told apart by ``record_type``):
 ``D`` detail, one per sewer service with an average; ``T`` the control record: records, sum of averages, sum of amounts.
 """
 
 import csv
+import hashlib
 import io
 import shutil
 import uuid
@@ -21,13 +24,15 @@ import ibis
 import ibis.expr.types as ir
 
 from assets.deliveries import content_hash_of
+from assets.durable import force_to_disk
 from assets.stage import Making, Session, Slice, asset_facts, years_of
-from assets.store import WHOLE, Stored
+from assets.store import WHOLE, Store, Stored
 from rate_tables.exact import DECIMALS_OF_SUFFIX, truncating_divide
 from validations.tables import BILL_FILES
 from validations.workspace import Workspace, Year
 
 APPROVAL = "not approved"
+DRAFT = "draft"
 
 COLUMNS = [
     "record_type", "approval", "billing_agency", "service_id", "account_id", "premise_id", "winter_average",
@@ -82,8 +87,8 @@ def _control_record(agency: str, totals: dict[str, Any], year: Year) -> str:
 
 
 def write_bill_files(con: Any, folder: Path, details: ir.Table, year: Year) -> list[dict[str, Any]]:
-    """Write the year's drafts into ``folder``, all or none. Returns rows of the ``bill_files`` table."""
-    beside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
+    """Write the year's drafts into a folder of their own below ``folder``, all or none. Returns rows of the ``bill_files`` table."""
+    beside = folder / f".{uuid.uuid4().hex}.tmp"
     beside.mkdir(parents=True)
     name = f"details_{uuid.uuid4().hex}"
     kept = con.create_table(name, details, temp=True)
@@ -101,20 +106,57 @@ def write_bill_files(con: Any, folder: Path, details: ir.Table, year: Year) -> l
             con.to_csv(chosen, path, header=True)
             with path.open("a", encoding="utf-8", newline="") as file:
                 file.write(_control_record(agency, total, year))
+            force_to_disk(path)
             rows.append({
-                "billing_agency": agency, "file": f"{folder.parent.name}/{folder.name}/{path.name}",
+                "billing_agency": agency, "file": f"{year.billing_year}/{DRAFT}/{path.name}",
                 "content_hash": content_hash_of(path), "records": total["records"],
                 "winter_average_thousandths": total["average"], "amount_cents": total["cents"], "approval": APPROVAL,
             })  # fmt: skip
-        outgoing = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.old")
-        if folder.exists():
-            folder.rename(outgoing)
-        beside.rename(folder)
-        shutil.rmtree(outgoing, ignore_errors=True)
+        target = folder / _name_of(rows)
+        if not _holds(target, rows):
+            take_away(target)
+            beside.rename(target)
         return rows
     finally:
         con.drop_table(name, force=True)
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _name_of(rows: list[dict[str, Any]]) -> str:
+    """Name of the folder that holds exactly the files of these rows."""
+    files = sorted((row["file"], row["content_hash"]) for row in rows)
+    return hashlib.sha256(repr(files).encode()).hexdigest()[:32]
+
+
+def _holds(folder: Path, rows: list[dict[str, Any]]) -> bool:
+    """Whether the folder has exactly the files of these rows, as they were made."""
+    if not folder.is_dir():
+        return False
+    there = {path.name: content_hash_of(path) for path in folder.iterdir()}
+    return there == {Path(row["file"]).name: row["content_hash"] for row in rows}
+
+
+def take_away(folder: Path) -> None:
+    """Remove a folder that may be there; whoever is killed meanwhile leaves what the next run removes."""
+    if folder.is_dir():
+        outgoing = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.old")
+        folder.rename(outgoing)
+        shutil.rmtree(outgoing)
+
+
+def drafts_made(workspace: Workspace, store: Store, billing_year: int) -> Path | None:
+    """The folder with the drafts that the stored ``bill_files`` table names; None if there is none."""
+    rows = store.con.to_pyarrow(store.read(BILL_FILES, billing_year, [WHOLE])).to_pylist()
+    made = workspace.drafts / str(billing_year) / _name_of(rows)
+    return made if made.is_dir() else None
+
+
+def remove_other_drafts(workspace: Workspace, billing_year: int) -> None:
+    """Remove drafts of the year that ``draft`` does not show."""
+    shown = (workspace.bill_files / str(billing_year) / DRAFT).resolve()
+    for folder in (workspace.drafts / str(billing_year)).glob("[!.]*"):
+        if folder.resolve() != shown:
+            take_away(folder)
 
 
 def bill_files_asset(workspace: Workspace) -> dg.AssetsDefinition:
@@ -133,7 +175,7 @@ def bill_files_asset(workspace: Workspace) -> dg.AssetsDefinition:
         session: Session = context.resources.session
         year = session.workspace.year(int(context.partition_key))
         details = detail_records(*(stored[name].read() for name in ("billing_basis", "bills", "sewer_services")))
-        folder = session.workspace.bill_files / str(year.billing_year) / "draft"
+        folder = session.workspace.drafts / str(year.billing_year)
         rows = write_bill_files(session.store.con, folder, details, year)
         version = str(uuid.uuid4())
         return Making(

@@ -1,14 +1,12 @@
 """``billing.duckdb``: every table of every year, for whoever reads them.
 
-Belongs here: building the database beside the old one and putting it in its place; names, types and comments of columns.
-Does not belong here: making any table.
+Belongs here: building the database; names, types and comments of columns.
+Does not belong here: making any table, putting the database in the place of the old one (``publication``).
 
 Whole numbers become decimals here, under the name without the unit's ending, and every table and column carries a comment
-with its meaning and unit. Readers of the old file keep it until they close it.
+with its meaning and unit.
 """
 
-import os
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +14,15 @@ import dagster as dg
 import duckdb
 import pyarrow.parquet as pq
 
+from assets.bill_files import drafts_made, remove_other_drafts
+from assets.contents import record_run
 from assets.literal_path import literal
-from assets.stage import OFFICE_SHEETS, Session, all_slices, years_of
-from assets.store import WHOLE
+from assets.publication import link_drafts, next_publication
+from assets.stage import Session, slices_of, years_of
 from rate_tables.exact import scale_of
 from validations.contract import Contract
 from validations.tables import PUBLISHED
 from validations.workspace import Workspace
-
-
-def slices_of(contract: Contract, workspace: Workspace) -> list[str]:
-    """Every slice that a table can have in the store."""
-    return [*all_slices(workspace), *OFFICE_SHEETS.get(contract.name, ()), WHOLE]
-
 
 _SQL_TYPES = {"string": "VARCHAR", "int64": "BIGINT", "date": "DATE", "boolean": "BOOLEAN"}
 
@@ -82,14 +76,11 @@ def _create(con: duckdb.DuckDBPyConnection, contract: Contract, paths: dict[int,
 
 
 def publish(session: Session) -> dict[str, int]:
-    """Build ``billing.duckdb`` from the store and put it in place of the old one. Returns rows per table."""
+    """Build ``billing.duckdb`` from the store, and show it and the drafts of bill files to readers. Returns rows per table."""
     workspace, store = session.workspace, session.store
-    target = workspace.database
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     counts = {}
-    try:
-        con = duckdb.connect(str(beside))
+    with next_publication(workspace) as folder:
+        con = duckdb.connect(str(folder / workspace.database.name))
         try:
             for contract in PUBLISHED:
                 paths = {
@@ -105,19 +96,34 @@ def publish(session: Session) -> dict[str, int]:
             con.execute("CHECKPOINT")
         finally:
             con.close()
-        with beside.open("rb") as file:
-            os.fsync(file.fileno())
-        _remove_stale_log(target)
-        beside.rename(target)
-    finally:
-        beside.unlink(missing_ok=True)
-        Path(f"{beside}.wal").unlink(missing_ok=True)
+        drafts = {year: drafts_made(workspace, store, year) for year in workspace.file.billing_years}
+        link_drafts(workspace, folder, {year: made for year, made in drafts.items() if made})
+    for year in workspace.file.billing_years:
+        remove_other_drafts(workspace, year)
     return counts
 
 
-def _remove_stale_log(database: Path) -> None:
-    """Remove the write-ahead log of somebody who had opened the old file writable: DuckDB would replay it into the new one."""
-    Path(f"{database}.wal").unlink(missing_ok=True)
+def unlike_store(session: Session, billing_year: int) -> list[str]:
+    """Tables of ``billing.duckdb`` whose rows of the year are not those of the store. duckdb.Error if it cannot be read."""
+    differing = []
+    con = duckdb.connect(str(session.workspace.database), read_only=True)
+    try:
+        for contract in PUBLISHED:
+            slices = slices_of(contract, session.workspace)
+            files = [p for p in (session.store.path(contract, billing_year, s) for s in slices) if p.exists()]
+            names = ", ".join(f'"{scale_of(name)[0]}"' for name in contract.columns)
+            made = f"SELECT {', '.join(map(_published_column, contract.columns))} FROM ({_source(contract, files)})"  # noqa: S608
+            shown = f'SELECT {names} FROM "{contract.name}" WHERE billing_year = {int(billing_year)}'  # noqa: S608
+            # The order of rows is no part of a table, so their hashes are added up.
+            sums = [
+                con.execute(f"SELECT count(*), sum(hash({names})::HUGEINT) FROM ({rows})").fetchone()  # noqa: S608
+                for rows in (made, shown)
+            ]
+            if sums[0] != sums[1]:
+                differing.append(contract.name)
+    finally:
+        con.close()
+    return differing
 
 
 def _count(con: duckdb.DuckDBPyConnection, table: str) -> int:
@@ -134,7 +140,7 @@ def billing_database_asset(workspace: Workspace, upstream: list[dg.AssetKey]) ->
         partitions_def=years_of(workspace),
         group_name="release",
         description="billing.duckdb: every table of every year, with a comment on every column. Built beside the old file "
-        "and put in its place, so whoever reads always sees a whole state.",
+        "and put in its place in one rename, with the drafts of bill files: whoever reads sees a whole state.",
         owners=[f"team:{workspace.file.owner}"],
         kinds={"duckdb"},
         required_resource_keys={"session"},
@@ -142,6 +148,7 @@ def billing_database_asset(workspace: Workspace, upstream: list[dg.AssetKey]) ->
     def _billing_database(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         session: Session = context.resources.session
         counts = publish(session)
+        record_run(session, int(context.partition_key))
         lines = "\n".join(f"| {name} | {rows:,} |" for name, rows in counts.items())
         return dg.MaterializeResult(
             metadata={

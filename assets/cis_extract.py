@@ -1,14 +1,20 @@
 """The CIS extract: sewer services, meter links, known non-sewer accounts, the averages billed now, measured strengths.
 
-Belongs here: taking the extract in, assigning services to slices, what changed since last year's extract.
-Does not belong here: consumption, matching (``service_consumption``).
+Belongs here: taking the extract in, assigning services to slices, what changed since last year's extract and since the one before.
+Does not belong here: consumption, matching (``service_consumption``), whether the extract is too old (``validations.gate``).
 
-A front door like the districts': it takes files in. The extract of the year before enters in one place,
-``extract_changes``.
+A front door like the districts': it takes files in, and keeps each extract that it has read under the hash of its content. The
+extract of the year before enters in one place, ``extract_changes``.
 """
 
 import datetime as dt
-from collections.abc import Iterator
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -16,7 +22,7 @@ import dagster as dg
 import ibis
 import ibis.expr.types as ir
 
-from assets.deliveries import content_hash_of
+from assets.pulling.archive import Taken, archived, content_hash_of, keep
 from assets.readers.office_sheet import OfficeSheet, read_office_sheet
 from assets.readers.sheet import UnreadableFile
 from assets.stage import (
@@ -34,8 +40,10 @@ from rate_tables.looked_up import looked_up
 from validations.contract import Contract
 from validations.tables import (
     CIS,
+    CIS_EXTRACTS,
     CURRENT_AVERAGES,
     EXTRACT_CHANGES,
+    EXTRACT_REFRESH,
     METER_LINKS,
     NO_DISTRICT,
     NON_SEWER_ACCOUNTS,
@@ -162,12 +170,15 @@ class Extract:
     Errors: ConfigError naming the sheet that is missing or has not the columns it should.
     """
 
-    def __init__(self, session: Session, year: Year) -> None:
+    def __init__(self, session: Session, year: Year, sheets: Mapping[str, Path] | None = None) -> None:
+        """``sheets``: sheet -> where it lies, of an extract that was kept; without it the one that lies in the workspace."""
         self._session, self._year = session, year
         self._folder = session.workspace.cis_extract(year.billing_year)
+        self._kept = sheets
 
     def path(self, contract: Contract) -> Path:
-        return self._folder / f"{contract.name}.csv"
+        lying = self._folder / f"{contract.name}.csv"
+        return lying if self._kept is None else self._kept.get(contract.name, lying.with_name(f".no_{lying.name}"))
 
     def is_there(self) -> bool:
         return self.path(SEWER_SERVICES).exists()
@@ -175,6 +186,10 @@ class Extract:
     def version(self) -> str:
         sheets = (content_hash_of(self.path(c)) for c in _SHEETS if self.path(c).exists())
         return version_of(*self._session.workspace.districts, *sheets)
+
+    def read(self) -> None:
+        """Read the sheets now. ConfigError as above."""
+        _ = self._sheets
 
     @cached_property
     def _sheets(self) -> dict[str, OfficeSheet]:
@@ -223,6 +238,111 @@ class Extract:
         return ibis.union(*(sheet.rejected for sheet in self._sheets.values()))
 
 
+@dataclass(frozen=True)
+class SeenExtract:
+    """A line of the ledger: an extract that was read; ``sheets`` are the hashes by which it lies in the archive."""
+
+    as_of: str | None
+    received_on: str
+    sheets: dict[str, str]
+
+    @property
+    def content_hash(self) -> str:
+        return hashlib.sha256(json.dumps(self.sheets, sort_keys=True).encode()).hexdigest()
+
+    def paths(self, archive: Path) -> dict[str, Path]:
+        return {name: archived(archive, content_hash) for name, content_hash in self.sheets.items()}
+
+
+def as_of_stated(workspace: Workspace, billing_year: int) -> dt.date | None:
+    """The day whose state the extract in the workspace shows, as ``as_of.txt`` beside its sheets says. ConfigError if it is no day."""
+    path = workspace.cis_extract(billing_year) / "as_of.txt"
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        text = file.read(40).decode("utf-8", errors="replace").strip()
+    try:
+        return dt.datetime.strptime(text, "%Y-%m-%d").date()
+    except ValueError:
+        raise ConfigError(
+            f"cis_extract/{billing_year}/as_of.txt: {text!r} is no day; allowed: one line with the day whose state the extract shows, "
+            f"such as {billing_year}-06-15."
+        ) from None
+
+
+def _ledger(workspace: Workspace, billing_year: int) -> Path:
+    return workspace.archive / "ledger" / str(billing_year) / f"{CIS}.jsonl"
+
+
+def extracts_seen(workspace: Workspace, billing_year: int) -> list[SeenExtract]:
+    """Every extract that was read for the year, in the order in which they came."""
+    path = _ledger(workspace, billing_year)
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
+    return [SeenExtract(**json.loads(line)) for line in lines if line]
+
+
+def _kept_sheet(archive: Path, sheet: Path) -> str:
+    """Keep a sheet under the hash of its content, and return that."""
+    content_hash = content_hash_of(sheet)
+    if archived(archive, content_hash).is_file():
+        return content_hash
+    archive.mkdir(parents=True, exist_ok=True)
+    beside = archive / f".{uuid.uuid4().hex}.tmp"
+    try:
+        shutil.copyfile(sheet, beside)
+        copied = Taken(content_hash_of(beside), beside.stat().st_size)
+        keep(archive, beside, copied)
+        return copied.content_hash
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def receive_extract(session: Session, year: Year) -> list[SeenExtract]:
+    """Keep the extract that lies in the workspace, and return all that were read for the year, this one last.
+
+    Errors: ConfigError if it cannot be read; it is no extract that was read then.
+    """
+    workspace = session.workspace
+    lying = {c.name: workspace.cis_extract(year.billing_year) / f"{c.name}.csv" for c in _SHEETS}
+    sheets = {name: _kept_sheet(workspace.archive, path) for name, path in lying.items() if path.is_file()}
+    as_of = as_of_stated(workspace, year.billing_year)
+    found = SeenExtract(as_of.isoformat() if as_of else None, dt.date.today().isoformat(), sheets)
+    seen = extracts_seen(workspace, year.billing_year)
+    if seen and (seen[-1].as_of, seen[-1].sheets) == (found.as_of, found.sheets):
+        return seen
+    Extract(session, year, found.paths(workspace.archive)).read()
+    ledger = _ledger(workspace, year.billing_year)
+    ledger.parent.mkdir(parents=True, exist_ok=True)
+    with ledger.open("a+b") as file:
+        file.seek(0)
+        content = file.read()
+        # Half a line was being written when a run was killed.
+        file.truncate(content.rfind(b"\n") + 1)
+        file.write(json.dumps(asdict(found)).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return [*seen, found]
+
+
+def as_of_in_force(session: Session, billing_year: int) -> dt.date | None:
+    """The day whose state the extract shows that the year's last run read; None if it does not say, or none was read."""
+    read = session.store.read(CIS_EXTRACTS, billing_year, [WHOLE])
+    days = session.store.con.to_pyarrow(read.order_by(ibis.desc("place")).limit(1)).column("as_of").to_pylist()
+    return days[0] if days else None
+
+
+def refresh_changes(now: Extract, before: Extract | None) -> ir.Table:
+    """What changed from one extract of a year to the next; without rows if there was none, or it can no longer be read."""
+    if before is None:
+        return EXTRACT_REFRESH.empty()
+    try:
+        before.read()
+    except ConfigError:
+        return EXTRACT_REFRESH.empty()
+    changes = extract_changes(now.sewer_services, now.meter_links, before.sewer_services, before.meter_links)
+    return changes.rename(before="last_year", after="this_year")
+
+
 _OUTPUTS: dict[str, tuple[Contract, str]] = {
     "sewer_services": (SEWER_SERVICES, "Every sewer service that the CIS knows"),
     "meter_links": (METER_LINKS, "Which meter serves which service, when, for what and to which share"),
@@ -230,6 +350,11 @@ _OUTPUTS: dict[str, tuple[Contract, str]] = {
     "current_averages": (CURRENT_AVERAGES, "What the CIS bills from now: the prior average of this update"),
     "strengths": (STRENGTHS, "Measured strengths of waste, for charges per pound"),
     "extract_changes": (EXTRACT_CHANGES, "What changed since last year's extract, for a person to look through"),
+    "extract_refresh": (
+        EXTRACT_REFRESH,
+        "What changed since the extract that was read before, for the same year: services new, closed, changed",
+    ),
+    "cis_extracts": (CIS_EXTRACTS, "Extracts that were read for the year, each kept under the hash of its content"),
     "cis_rejected_rows": (REJECTED_ROWS, "Rows of the extract that cannot be used, and why"),
 }
 
@@ -252,13 +377,16 @@ def cis_extract_assets(workspace: Workspace) -> dg.AssetsDefinition:
     def _cis_extract(context: dg.AssetExecutionContext) -> Iterator[dg.Output[Making]]:
         session: Session = context.resources.session
         year = session.workspace.year(int(context.partition_key))
-        extract = Extract(session, year)
-        if not extract.is_there():
+        if not Extract(session, year).is_there():
             raise dg.Failure(
                 f"cis_extract/{year.billing_year}/sewer_services.csv does not exist; export the CIS extract of billing year "
                 f"{year.billing_year} into that folder and run again.",
                 allow_retries=False,
             )
+        seen = receive_extract(session, year)
+        archive = session.workspace.archive
+        extract = Extract(session, year, seen[-1].paths(archive))
+        former = Extract(session, year, seen[-2].paths(archive)) if len(seen) > 1 else None
         before = None
         if year.billing_year - 1 in session.workspace.file.billing_years:
             last_year = Extract(session, session.workspace.year(year.billing_year - 1))
@@ -271,13 +399,32 @@ def cis_extract_assets(workspace: Workspace) -> dg.AssetsDefinition:
                 extract.sewer_services, extract.meter_links, before.sewer_services, before.meter_links
             )
 
-        made = {"extract_changes": changes, "cis_rejected_rows": lambda: extract.rejected_rows}
+        listed = [
+            {
+                "place": place, "as_of": one.as_of and dt.date.fromisoformat(one.as_of), "content_hash": one.content_hash,
+                "received_on": dt.date.fromisoformat(one.received_on),
+            }
+            for place, one in enumerate(seen, start=1)
+        ]  # fmt: skip
+        made = {
+            "extract_changes": changes,
+            "extract_refresh": lambda: refresh_changes(extract, former),
+            "cis_extracts": lambda: CIS_EXTRACTS.of_rows(listed),
+            "cis_rejected_rows": lambda: extract.rejected_rows,
+        }
         version = version_of(
             "cis_extract", year_version(year), extract.version(), before.version() if before else "none"
         )
+        versions = {
+            "extract_refresh": version_of("extract_refresh", version, former.version() if former else "none"),
+            "cis_extracts": version_of("cis_extracts", *listed),
+        }
         for name, (contract, _) in _OUTPUTS.items():
             make = made.get(name, lambda name=name: getattr(extract, name))  # type: ignore[misc]
             slice_id = CIS if contract is REJECTED_ROWS else WHOLE
-            yield dg.Output(Making(contract, year.billing_year, {slice_id: Slice(version, make)}), output_name=name)
+            yield dg.Output(
+                Making(contract, year.billing_year, {slice_id: Slice(versions.get(name, version), make)}),
+                output_name=name,
+            )
 
     return _cis_extract

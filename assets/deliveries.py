@@ -10,14 +10,13 @@ location cannot be looked at.
 
 import datetime as dt
 import json
-import os
-import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from assets.durable import whole_file
 from assets.pulling import Pulled, Remembered, names_in_words, pull
 from assets.pulling.archive import archived, content_hash_of
 from assets.pulling.location import Patience
@@ -58,12 +57,9 @@ def _read_ledger(path: Path) -> list[Seen]:
     return [Seen(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def _extend_ledger(path: Path, seen: list[Seen]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as ledger:
-        ledger.writelines(json.dumps(asdict(entry)) + "\n" for entry in seen)
-        ledger.flush()
-        os.fsync(ledger.fileno())
+def _write_ledger(path: Path, seen: list[Seen]) -> None:
+    with whole_file(path) as beside:
+        beside.write_text("".join(json.dumps(asdict(entry)) + "\n" for entry in seen), encoding="utf-8")
 
 
 def _read_last_seen(ledger_path: Path) -> dict[str, Remembered] | None:
@@ -74,12 +70,16 @@ def _read_last_seen(ledger_path: Path) -> dict[str, Remembered] | None:
     return {name: Remembered(**facts) for name, facts in json.loads(path.read_text(encoding="utf-8")).items()}
 
 
+def last_seen_hashes(workspace: Workspace, billing_year: int, entry: District) -> dict[str, str]:
+    """Name -> content hash of the files that the last run took, as they lay at the district's location (zips, not their members)."""
+    seen = _read_last_seen(_ledger_path(workspace, billing_year, entry)) or {}
+    return {name: file.content_hash for name, file in seen.items() if "/" not in name}
+
+
 def _write_last_seen(ledger_path: Path, files: dict[str, Remembered]) -> None:
-    path = ledger_path.with_suffix(".last_seen.json")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    beside.write_text(json.dumps({name: asdict(file) for name, file in files.items()}, indent=1), encoding="utf-8")
-    beside.rename(path)
+    text = json.dumps({name: asdict(file) for name, file in files.items()}, indent=1)
+    with whole_file(ledger_path.with_suffix(".last_seen.json")) as beside:
+        beside.write_text(text, encoding="utf-8")
 
 
 def _in_other_years(workspace: Workspace, billing_year: int, entry: District) -> dict[str, OtherYear]:
@@ -123,7 +123,7 @@ def receive(
         if (name, file.content_hash) not in known
     ]
     if new:
-        _extend_ledger(ledger_path, new)
+        _write_ledger(ledger_path, ledger + new)
     judged = _Judged(pulled, _in_other_years(workspace, billing_year, entry), billing_year, entry)
     rows = [judged.of_content(seen) for seen in ledger + new]
     rows += [judged.of_trouble(name) for name in pulled.troubles]

@@ -18,7 +18,7 @@ from validations.review import OF_USE, all_findings
 from validations.review.of_districts import district_use as use_of_district
 from validations.review.of_meters import proposed_by_rules
 from validations.review.use import Use, looked_at, periods_of, reads_of, usual_of
-from validations.tables import DISTRICT_USE, IRREGULAR_USE, PROPOSED_CORRECTIONS
+from validations.tables import DISTRICT_USE, IRREGULAR_USE, NO_DISTRICT, PROPOSED_CORRECTIONS, SEVERAL_DISTRICTS
 from validations.workspace import Year
 
 
@@ -109,14 +109,14 @@ def proposed_corrections(
 
 
 @stage(DISTRICT_USE, "review", by_slice=True)
-def district_use(consumption: ir.Table, prior_consumption: ir.Table, *, year: Year) -> ir.Table:
+def district_use(consumption: ir.Table, prior_consumption: ir.Table, *, year: Year, slice_id: str) -> ir.Table:
     """Accounts, volume, months and the middle of use a day of a district's delivery, beside last year's."""
+    if slice_id in (SEVERAL_DISTRICTS, NO_DISTRICT):
+        return DISTRICT_USE.empty()
 
     def compared(consumption: ir.Table, prior_consumption: ir.Table) -> ir.Table:
-        districts = consumption.select("district_id").distinct()
-        # The slices of services that several districts measure, or none, are no districts.
-        alone = districts.filter(districts.district_id.count().over(ibis.window()) == 1)
-        return alone.cross_join(use_of_district(consumption, prior_consumption, year))
+        district = consumption.select("district_id").distinct()
+        return district.cross_join(use_of_district(consumption, prior_consumption, year))
 
     bench = Bench({"consumption": consumption, "prior_consumption": prior_consumption}, year_version(year))
     return bench.keep("compared", compared, "consumption", "prior_consumption")

@@ -10,7 +10,7 @@ import ibis
 import ibis.expr.types as ir
 
 from assets.stage import stage
-from validations.identities import identities_of_files, identities_of_year
+from validations.identities import identities_of_files, identities_of_volume, identities_of_year
 from validations.tables import RECONCILIATION
 
 
@@ -23,9 +23,14 @@ def reconciliation(
     billing_basis: ir.Table,
     bills: ir.Table,
     bill_lines: ir.Table,
+    volume_account: ir.Table,
+    counted_volume: ir.Table,
+    winter_averages: ir.Table,
 ) -> ir.Table:
-    """Rows and volume of each delivery, services, bills and shares: both sides of each identity, and the difference."""
+    """Rows and volume of each delivery down to the averages, services, bills and shares: both sides of each identity, and the
+    difference."""
     return ibis.union(
         *identities_of_files(delivery_totals, consumption, rejected_rows),
+        *identities_of_volume(volume_account, counted_volume, winter_averages, billing_basis),
         *identities_of_year(sewer_services, billing_basis, bills, bill_lines),
     )

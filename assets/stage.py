@@ -31,7 +31,7 @@ ROOT = Path(__file__).parent.parent
 CONTRACTS: dict[str, Contract] = {contract.name: contract for contract in tables.PUBLISHED}
 PER_DISTRICT = {"deliveries", "delivery_totals", "consumption", "meters", "rejected_rows"}
 """Tables that each district's front door makes, one asset per district."""
-BY_CONTENT = {"adjustment_steps", "class_averages", "decisions", "refused_adjustments"}
+BY_CONTENT = {"adjustment_steps", "class_averages", "decisions", "refused_adjustments", "released_class_averages"}
 """Small tables whose readers depend on what is in them, whatever they were made from."""
 PRIOR = "prior_"
 """A parameter ``prior_consumption`` is given the table ``consumption`` of the billing year before, without rows if that was not run.
@@ -99,6 +99,11 @@ def all_slices(workspace: Workspace) -> tuple[str, ...]:
     return (*workspace.districts, tables.SEVERAL_DISTRICTS, tables.NO_DISTRICT)
 
 
+def slices_of(contract: Contract, workspace: Workspace) -> list[str]:
+    """Every slice that a table can have in the store."""
+    return [*all_slices(workspace), *OFFICE_SHEETS.get(contract.name, ()), WHOLE]
+
+
 def column_schema(contract: Contract) -> dg.TableSchema:
     """The contract as the UI shows it: names, types, meanings with units."""
     return dg.TableSchema(
@@ -161,9 +166,9 @@ class Stage:
         parameters = inspect.signature(self.function).parameters.values()
         return [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
 
-    @property
-    def takes_year(self) -> bool:
-        return "year" in inspect.signature(self.function).parameters
+    def takes(self, name: str) -> bool:
+        """Whether the function asks for ``year`` or ``slice_id``, by keyword."""
+        return name in inspect.signature(self.function).parameters
 
     @property
     def description(self) -> str:
@@ -185,10 +190,11 @@ class Stage:
 
     def making(self, stored: dict[str, Stored], year: Year, slices: tuple[str, ...]) -> Making:
         """Slices of this stage's table from the stored inputs."""
-        extra = {"year": year} if self.takes_year else {}
+        of_year = {"year": year} if self.takes("year") else {}
         wanted = slices if self.by_slice else (WHOLE,)
 
         def slice_of(slice_id: str) -> Slice:
+            extra = {**of_year, "slice_id": slice_id} if self.takes("slice_id") else of_year
             given = {name: self._input(name, stored, slice_id) for name in self.inputs}
             version = version_of(self.contract.name, slice_id, year_version(year), *(v for _, v in given.values()))
             return Slice(version, lambda: self._made({n: read() for n, (read, _) in given.items()}, year, extra))

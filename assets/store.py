@@ -10,8 +10,6 @@ killed in between leaves either the old slice or the new one, never a mixture.
 from __future__ import annotations
 
 import hashlib
-import os
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow.parquet as pq
 
+from assets.durable import whole_file
 from assets.kept import let_go
 from assets.literal_path import literal
 from validations.contract import Contract
@@ -61,23 +60,19 @@ class Store:
     def write(self, contract: Contract, year: int, slice_id: str, table: ir.Table, version: str) -> int:
         """Write a slice whole, or not at all. Returns its rows. TypeError if the file's types are not the declared ones."""
         target = self.path(contract, year, slice_id)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
         try:
-            self.con.to_parquet(contract.conform(table), beside, KV_METADATA={"version": version}, COMPRESSION="zstd")
-            written = ibis.Schema.from_pyarrow(pq.read_schema(beside))
-            for name, declared in contract.schema.items():
-                if written[name].copy(nullable=True) != declared.copy(nullable=True):
-                    raise TypeError(
-                        f"table {contract.name}: {name} was written as {written[name]}, declared {declared}"
-                    )
-            with beside.open("rb") as file:
-                os.fsync(file.fileno())
-            rows = pq.read_metadata(beside).num_rows
-            beside.rename(target)
-            return rows
+            with whole_file(target) as beside:
+                self.con.to_parquet(
+                    contract.conform(table), beside, KV_METADATA={"version": version}, COMPRESSION="zstd"
+                )
+                written = ibis.Schema.from_pyarrow(pq.read_schema(beside))
+                for name, declared in contract.schema.items():
+                    if written[name].copy(nullable=True) != declared.copy(nullable=True):
+                        raise TypeError(
+                            f"table {contract.name}: {name} was written as {written[name]}, declared {declared}"
+                        )
+                return int(pq.read_metadata(beside).num_rows)
         finally:
-            beside.unlink(missing_ok=True)
             let_go(self.con)
 
 

@@ -34,12 +34,16 @@ def winter_averages(
 
 
 @stage(CLASS_AVERAGES, "billing_basis", follows=("rate_schedule",))
-def class_averages(winter_averages: ir.Table, sewer_services: ir.Table, *, year: Year) -> ir.Table:
+def class_averages(
+    winter_averages: ir.Table, sewer_services: ir.Table, released_class_averages: ir.Table, *, year: Year
+) -> ir.Table:
     """The mean of the computed averages of each class, where the rule falls back on it; else no rows.
 
     Services that fall back on it depend on its figures and not on what they were made from: a late district that leaves them
-    as they are changes only its own services.
+    as they are changes only its own services. Where the year is released, each class keeps the average that was sent out.
     """
     known = winter_averages.select("service_id", "average_thousandths", "has_enough_history")
     services = sewer_services.inner_join(known, "service_id")
-    return averages_of_classes(services, year.averaging.schedule.averaging, year.effective)
+    now = averages_of_classes(services, year.averaging.schedule.averaging, year.effective)
+    fixed = released_class_averages.select(*CLASS_AVERAGES.columns)
+    return CLASS_AVERAGES.conform(now.anti_join(fixed, "class_key")).union(CLASS_AVERAGES.conform(fixed))

@@ -103,6 +103,28 @@ def pull(
     return pulled
 
 
+def lying_there(workspace: Workspace, billing_year: int, entry: District) -> dict[str, str] | None:
+    """Name -> content hash of the delivery's files as they lie in the district's folder; takes nothing into the archive.
+
+    Files that would not be taken are left out. None where the source is no folder, or the folder cannot be looked at.
+    """
+    if not isinstance(entry.source, Folder):
+        return None
+    location = FolderLocation(workspace.deliveries(billing_year, entry), workspace.folders_of_deliveries)
+    hashes = {}
+    try:
+        files = _of_delivery(location.found(), entry.files.replace("{year}", str(billing_year)), Pulled())
+    except NotTaken:
+        return None
+    for name, file in files.items():
+        if file.not_taken is None and (file.bytes or 0) <= entry.largest_file_mb * 1_000_000:
+            try:
+                hashes[name] = location.hash_of(file) or ""
+            except NotTaken:
+                continue
+    return hashes
+
+
 def _as_before(workspace: Workspace, entry: District, remembered: dict[str, Remembered], failure: str) -> Pulled:
     """What was there when the location could last be looked at."""
     files = {n: f for n, f in remembered.items() if "/" not in n}

@@ -7,9 +7,10 @@ Does not belong here: under which names content came (the ledger in ``deliveries
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from assets.durable import force_to_disk
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,7 @@ def is_kept(archive: Path, content: Taken) -> bool:
 
 def keep(archive: Path, finished: Path, content: Taken) -> None:
     """Move a finished file into the archive."""
-    with finished.open("rb") as file:
-        os.fsync(file.fileno())
+    force_to_disk(finished)
     kept = archived(archive, content.content_hash)
     kept.parent.mkdir(parents=True, exist_ok=True)
     finished.rename(kept)

@@ -81,7 +81,7 @@ def read_office_sheet(
     values, wrong = {}, []
     for name in columns:
         if name in left_out:
-            values[name] = ibis.literal("")
+            values[name] = ibis.null(contract.schema[name]) if columns[name].nullable else ibis.literal("")
             continue
         text = sheet.rows.fields[sheet.header.index(scale_of(name)[0])].fill_null("").strip()
         value, unreadable = _value(text, name, contract.schema[name], 20_000 if name in long_texts else 200)

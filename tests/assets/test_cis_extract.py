@@ -14,7 +14,16 @@ import ibis.expr.types as ir
 import pytest
 from front_door_helpers import copy_of_workspace, rows_of, year_2018
 
-from assets.cis_extract import Extract, extract_changes, with_shares_in_line, with_slices
+from assets.cis_extract import (
+    Extract,
+    as_of_stated,
+    extract_changes,
+    extracts_seen,
+    receive_extract,
+    refresh_changes,
+    with_shares_in_line,
+    with_slices,
+)
 from assets.stage import Session
 from assets.store import Store
 from rate_tables.config_file import ConfigError
@@ -253,3 +262,65 @@ def test_changes_are_told_by_kind_with_both_values_and_nothing_else_is(con: Any)
         ),
         ("unlinked", "meter_links"): ("alder_creek 0100 M1 domestic 1000000", "none"),
     }  # fmt: skip
+
+
+# --- extracts that follow each other in one year
+
+
+def put(folder: Path, services: Lines, as_of: str) -> None:
+    """Another extract in the workspace that ``extract_of`` made."""
+    place = folder / "ws" / "cis_extract" / "2018"
+    (place / "sewer_services.csv").write_text(csv_of(services), encoding="utf-8")
+    (place / "as_of.txt").write_text(as_of, encoding="utf-8")
+
+
+def test_each_extract_that_was_read_is_kept_and_what_is_new_or_finaled_since_the_one_before_is_listed(
+    con: Any, tmp_path: Path
+) -> None:
+    stays, ends, comes = SERVICE, SERVICE | {"service_id": "S2"}, SERVICE | {"service_id": "S3"}
+    session = extract_of(con, tmp_path, [stays, ends])._session
+    year = year_2018()
+    (first,) = receive_extract(session, year)
+    assert first.as_of is None
+    assert receive_extract(session, year) == [first], "the same extract again is no other one"
+
+    put(tmp_path, [stays, ends | {"status": "closed", "service_end": "2018-05-01"}, comes], "2018-06-01\n")
+    before, now = receive_extract(session, year)
+    assert (before, now.as_of) == (first, "2018-06-01")
+    archive = session.workspace.archive
+    kept = Extract(session, year, now.paths(archive)), Extract(session, year, before.paths(archive))
+    listed = [
+        (r["service_id"], r["change"], r["after"]) for r in rows_of(con, refresh_changes(*kept).order_by("service_id"))
+    ]
+    assert listed == [("S2", "closed", "closed"), ("S3", "new", "single_family")]
+
+    put(tmp_path, [stays, ends], "2018-06-20")
+    assert [one.sheets for one in receive_extract(session, year)] == [before.sheets, now.sheets, before.sheets]
+
+
+def test_an_extract_that_cannot_be_read_never_counts_as_the_one_before(con: Any, tmp_path: Path) -> None:
+    session = extract_of(con, tmp_path, [SERVICE])._session
+    (first,) = receive_extract(session, year_2018())
+    put(tmp_path, [{"service_id": "S1"}], "2018-06-01")
+    with pytest.raises(ConfigError, match="the header lacks account_id"):
+        receive_extract(session, year_2018())
+    assert extracts_seen(session.workspace, 2018) == [first]
+
+
+def test_half_a_line_in_the_ledger_of_extracts_never_counts(con: Any, tmp_path: Path) -> None:
+    session = extract_of(con, tmp_path, [SERVICE])._session
+    (first,) = receive_extract(session, year_2018())
+    ledger = session.workspace.archive / "ledger" / "2018" / "cis_extract.jsonl"
+    with ledger.open("a", encoding="utf-8") as file:
+        file.write('{"as_of": "2018-0')
+    put(tmp_path, [SERVICE], "2018-06-01")
+    assert [one.as_of for one in receive_extract(session, year_2018())] == [None, "2018-06-01"]
+    assert extracts_seen(session.workspace, 2018)[0] == first
+
+
+@pytest.mark.parametrize("text", ["", "soon", "2018-02-30", "1 June 2018", "2018-06-01 or so", "\x00" * 50])
+def test_an_as_of_that_is_no_day_is_refused_with_what_is_allowed(con: Any, tmp_path: Path, text: str) -> None:
+    session = extract_of(con, tmp_path, [SERVICE])._session
+    put(tmp_path, [SERVICE], text)
+    with pytest.raises(ConfigError, match=r"^cis_extract/2018/as_of.txt: .* is no day; allowed: one line with the day"):
+        as_of_stated(session.workspace, 2018)

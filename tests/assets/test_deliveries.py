@@ -188,7 +188,7 @@ def test_a_folder_outside_is_read_once_the_workspace_lists_where_it_is(workspace
     assert statuses(there, there.districts["alder_creek"]) == [("a.csv", b"one", 1, "current")]
 
 
-def test_links_and_pipes_are_not_followed_out_of_the_folder(
+def test_promise_9_links_and_pipes_are_not_followed_out_of_the_folder(
     workspace: Workspace, entry: District, tmp_path: Path
 ) -> None:
     secret = tmp_path / "secret.csv"

@@ -120,7 +120,7 @@ def test_a_write_that_fails_at_any_step_leaves_the_old_slice_whole_and_nothing_b
         case "to_parquet":
             store.con = HalfWritten()
         case "fsync":
-            monkeypatch.setattr("assets.store.os.fsync", fail)
+            monkeypatch.setattr("assets.durable.os.fsync", fail)
         case "read_schema":
             monkeypatch.setattr("assets.store.pq.read_schema", fail)
         case _:

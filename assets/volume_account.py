@@ -1,0 +1,293 @@
+"""The account of rows and volume: from what a district delivered to what its services' averages rest on.
+
+Belongs here: giving every record and every thousandth of volume the step in which it leaves.
+Does not belong here: the steps' names (``validations.volume_steps``), whether they add up (``validations.identities``).
+
+Each step is counted for itself: what a step takes is the difference of two totals, with its condition and without, and the last
+step is the volume that averaging counted (``counted_volume``). So a district's steps add to zero only if nothing was lost or
+counted twice on the way. A part of a period is the difference of two rounded running totals, as in averaging, so all of it
+comes out to the thousandth.
+"""
+
+from __future__ import annotations
+
+import ibis
+import ibis.expr.types as ir
+
+from assets.adjusted_consumption import RECORD, last_steps
+from assets.kept import kept
+from assets.stage import stage
+from rate_tables.averaging_rule import AveragingRule, windows_of
+from rate_tables.averaging_window import ByCycles, ByDays
+from rate_tables.calendar_days import days_between
+from rate_tables.counted_use import bounds_of_history, counted_periods, with_sign
+from rate_tables.exact import part_of, stored_as
+from rate_tables.looked_up import looked_up
+from validations.reasons import NOT_OF_RECORDS
+from validations.tables import COUNTED_VOLUME, VOLUME_ACCOUNT
+from validations.volume_steps import VOLUME_STEPS
+from validations.workspace import Year
+
+_METER = ["district_id", "district_account", "meter_id"]
+_MILLION = 1_000_000
+OWN_AVERAGE = ("computed", "adjusted")
+"""Derivations of an average that comes from the service's counted volume."""
+
+
+@stage(COUNTED_VOLUME, "release", by_slice=True, built_once=True)
+def counted_volume(
+    consumption: ir.Table,
+    service_consumption: ir.Table,
+    adjusted_consumption: ir.Table,
+    sewer_services: ir.Table,
+    *,
+    year: Year,
+) -> ir.Table:
+    """The volume that counts towards each service's average, exact and in the unit of the district that measured it."""
+    tables = (consumption, service_consumption, adjusted_consumption, sewer_services)
+    counted = counted_periods(*tables, year.averaging.schedule.averaging, year.effective)
+    volumes = counted.group_by("service_id", "district_id", "volume_unit").agg(
+        counted_volume_thousandths=counted.counted_volume_thousandths.sum(), periods_counted=counted.count()
+    )
+    return looked_up(volumes, sewer_services, "service_id", "slice_id")
+
+
+def _went(totals: ir.Table, step: str, rows: ir.IntegerValue | int, volume: ir.IntegerValue | int) -> ir.Table:
+    """What a step takes of each district, from a table with a row per district."""
+    return totals.select(
+        "district_id",
+        step=ibis.literal(step),
+        rows=stored_as(-rows if isinstance(rows, ir.Value) else ibis.literal(-rows), "int64"),
+        volume_thousandths=stored_as(-volume if isinstance(volume, ir.Value) else ibis.literal(-volume), "int64"),
+    )
+
+
+def _delivered(delivery_totals: ir.Table, rejected_rows: ir.Table) -> list[ir.Table]:
+    """What came in, and what of it is not consumption."""
+    files = delivery_totals.filter(~delivery_totals.unreadable)
+    came = files.group_by("district_id").agg(n=files.records.sum(), q=files.delivered_quantity_thousandths.sum())
+    refused = rejected_rows.filter(rejected_rows.reason_code.notin(NOT_OF_RECORDS))
+    refused = refused.semi_join(files, ["district_id", "source_file"])
+    kinds = refused.group_by("district_id", "reason_kind").agg(
+        n=refused.count(), q=refused.delivered_quantity_thousandths.sum().fill_null(0)
+    )
+    return [
+        _went(came, "delivered", -came.n, -came.q),
+        *(_went(k, kind, k.n, k.q) for kind in ("refused", "duplicate", "set_aside")
+          for k in [kinds.filter(kinds.reason_kind == kind)]),
+    ]  # fmt: skip
+
+
+def _with_window(consumption: ir.Table, rule: AveragingRule, year: Year) -> ir.Table:
+    """Consumption with the volume that the rule averages, the days of each period that may lie in the window (begin, end), and
+    that part of the volume (inside). Cycles count by their date, so of them only what is far from the window is cut off."""
+    volume = consumption[f"{rule.averaged_volume.value}_volume_thousandths"]
+    first_day, day_after = (ibis.literal(day) for day in year.use_dates)
+    c = consumption.mutate(volume=volume)
+    if isinstance(rule.counted_by.value, ByCycles):
+        is_near = (c.period_end > first_day) & (c.period_start < day_after)
+        c = c.mutate(begin=c.period_start, end=ibis.ifelse(is_near, c.period_end, c.period_start))
+    else:
+        c = c.mutate(begin=ibis.greatest(c.period_start, first_day), end=ibis.least(c.period_end, day_after))
+    c = c.mutate(is_inside=c.end > c.begin)
+    return c.mutate(inside=ibis.ifelse(c.is_inside, _part(c, c.volume, c.begin, c.end), 0))
+
+
+def _part(rows: ir.Table, volume: ir.IntegerValue, begin: ir.DateValue, end: ir.DateValue) -> ir.IntegerValue:
+    """The part of a period's volume from ``begin`` to ``end``, by days."""
+    return part_of(volume, days_between(rows.period_start, begin), days_between(rows.period_start, end), rows.days)
+
+
+def _by_meter(periods: ir.Table, service_consumption: ir.Table, unmatched: ir.Table) -> ir.Table:
+    """One row per district and what its meters are to us: linked, known_non_sewer, unmatched, not_linked."""
+    linked = service_consumption.select(*_METER, is_linked=ibis.literal(True)).distinct()
+    left_over = unmatched.filter(unmatched.side != "service").select(*_METER, "side")
+    found = looked_up(looked_up(periods, linked, _METER, "is_linked"), left_over, _METER, "side")
+    fate = ibis.cases(
+        (found.is_linked.fill_null(False), "linked"),
+        (found.side == "known_non_sewer", "known_non_sewer"),
+        (found.side == "district", "unmatched"),
+        else_="not_linked",
+    )
+    found = found.mutate(fate=fate)
+    return found.group_by("district_id", "fate").agg(
+        n=found.count(),
+        n_inside=found.is_inside.cast("int64").sum(),
+        q=found.delivered_quantity_thousandths.sum(),
+        v=found.volume.sum(),
+        v_inside=found.inside.sum(),
+    )
+
+
+def _met(
+    periods: ir.Table,
+    service_consumption: ir.Table,
+    adjustment_steps: ir.Table,
+    adjusted_consumption: ir.Table,
+    sewer_services: ir.Table,
+    billing_basis: ir.Table,
+    rule: AveragingRule,
+    year: Year,
+) -> ir.Table:
+    """One row per period in the window and link that it meets, with the volume left after each condition.
+
+    at_link: on the days of the link, for its share; at_history: of these, on the days of the service's history; signed, entered,
+    decided: of these, what counts by the meter's purpose, after the entries of the sheet, after decisions; is_linked,
+    is_of_history, is_out_by_entry, is_out, sign, is_averaged.
+    """
+    met = periods.filter(periods.is_inside).inner_join(service_consumption, _METER)
+    bounds = bounds_of_history(sewer_services, rule, windows_of(rule, year.effective))
+    met = looked_up(met, bounds, "service_id", "history_start", "history_end", "is_by_effluent")
+    met = with_sign(met.mutate(is_by_effluent=met.is_by_effluent.fill_null(False)), service_consumption, rule)
+    entered = last_steps(adjustment_steps).select(
+        *RECORD, entered_volume="volume_thousandths", is_out_by_entry="is_left_out"
+    )
+    met = looked_up(met, entered, RECORD, "entered_volume", "is_out_by_entry")
+    met = looked_up(met, adjusted_consumption, ["service_id", *RECORD], "adjusted_volume_thousandths", "is_left_out")
+    own = billing_basis.select("service_id", is_averaged=billing_basis.derivation.isin(OWN_AVERAGE))
+    met = looked_up(met, own, "service_id", "is_averaged")
+
+    begin, end = ibis.greatest(met.begin, met.link_start), ibis.least(met.end, met.link_end)
+    met = met.mutate(link_begin=begin, link_until=end)
+    met = met.mutate(
+        own_begin=ibis.greatest(met.link_begin, met.history_start),
+        own_until=ibis.least(met.link_until, met.history_end),
+    )
+    met = met.mutate(
+        is_linked=met.link_until > met.link_begin,
+        is_of_history=(met.own_until > met.own_begin).fill_null(False),
+        is_out_by_entry=met.is_out_by_entry.fill_null(False),
+        is_out=met.is_left_out.fill_null(False),
+        is_averaged=met.is_averaged.fill_null(False),
+    )
+
+    def of_share(
+        is_there: ir.BooleanValue, volume: ir.IntegerValue, begin: ir.DateValue, end: ir.DateValue
+    ) -> ir.Value:
+        part = _part(met, volume, begin, end)
+        return ibis.ifelse(is_there, part_of(part, met.share_from_millionths, met.share_to_millionths, _MILLION), 0)
+
+    def of_history(volume: ir.IntegerValue, is_out: ir.BooleanValue | bool = False) -> ir.Value:
+        counts = met.is_of_history & ~is_out if isinstance(is_out, ir.Value) else met.is_of_history
+        return of_share(counts, volume, met.own_begin, met.own_until)
+
+    return met.mutate(
+        at_link=of_share(met.is_linked, met.volume, met.link_begin, met.link_until),
+        at_history=of_history(met.volume),
+        signed=met.sign * of_history(met.volume),
+        entered=met.sign * of_history(ibis.coalesce(met.entered_volume, met.volume), met.is_out_by_entry),
+        decided=met.sign * of_history(ibis.coalesce(met.adjusted_volume_thousandths, met.volume), met.is_out),
+    )
+
+
+def _rows_by_step(met: ir.Table, service_consumption: ir.Table) -> ir.Table:
+    """Records of linked meters by the step in which they leave: that of the link with which they come furthest."""
+    order = list(VOLUME_STEPS)
+    place = ibis.cases(
+        (~met.is_linked, order.index("not_linked")),
+        (~met.is_of_history, order.index("other_occupant")),
+        (met.sign == 0, order.index("not_for_sewer")),
+        (met.is_out & met.is_out_by_entry, order.index("adjusted")),
+        (met.is_out, order.index("decided")),
+        (~met.is_counted, order.index("own_window")),
+        (~met.is_averaged, order.index("not_averaged")),
+        else_=order.index("averaged"),
+    )
+    links = service_consumption.group_by(_METER).agg(links=ibis._.count())
+    reached = looked_up(met.mutate(reached=place.cast("int64")), links, _METER, "links")
+    # Only a meter with several links can meet a record twice; grouping all records would be the dearest step of the year.
+    once = reached.filter(reached.links == 1).select("district_id", "reached")
+    several = reached.filter(reached.links > 1).group_by(RECORD).agg(reached=ibis._.reached.max())
+    each = once.union(several.select("district_id", "reached"))
+    return each.group_by("district_id", "reached").agg(n=each.count())
+
+
+@stage(VOLUME_ACCOUNT, "release")
+def volume_account(
+    delivery_totals: ir.Table,
+    rejected_rows: ir.Table,
+    consumption: ir.Table,
+    unmatched: ir.Table,
+    service_consumption: ir.Table,
+    adjustment_steps: ir.Table,
+    adjusted_consumption: ir.Table,
+    sewer_services: ir.Table,
+    billing_basis: ir.Table,
+    counted_volume: ir.Table,
+    *,
+    year: Year,
+) -> ir.Table:
+    """Where the rows and the volume of each district's delivery went, step by step, down to the averages they count in.
+
+    The steps of a district add to zero, in rows and in thousandths of its unit; what each means stands in its column's comment.
+    """
+    rule = year.averaging.schedule.averaging
+    is_by_one_window = isinstance(rule.counted_by.value, ByDays) and len(windows_of(rule, year.effective)) == 1
+    periods = _with_window(consumption, rule, year)
+    met = _met(
+        periods, service_consumption, adjustment_steps, adjusted_consumption, sewer_services, billing_basis, rule, year
+    )
+    if is_by_one_window and rule.vacant_periods.value == "count":
+        met = met.mutate(is_counted=ibis.literal(True))
+    else:
+        tables = (consumption, service_consumption, adjusted_consumption, sewer_services)
+        counting = counted_periods(*tables, rule, year.effective).select("service_id", *RECORD).distinct()
+        met = looked_up(met, counting.mutate(is_counted=ibis.literal(True)), ["service_id", *RECORD], "is_counted")
+        met = met.mutate(is_counted=met.is_counted.fill_null(False))
+
+    by_meter = kept(_by_meter(periods, service_consumption, unmatched))
+    rows = kept(_rows_by_step(met, service_consumption))
+    volumes = kept(
+        met.group_by("district_id").agg(
+            at_link=met.at_link.sum(),
+            at_history=met.at_history.sum(),
+            of_no_sign=met.at_history.sum(where=met.sign == 0).fill_null(0),
+            of_deduct=met.at_history.sum(where=met.sign < 0).fill_null(0),
+            signed=met.signed.sum(),
+            entered=met.entered.sum(),
+            decided=met.decided.sum(),
+        )
+    )
+    linked = by_meter.filter(by_meter.fate == "linked").select("district_id", v="v_inside")
+    at_meters = looked_up(volumes, linked, "district_id", "v")
+    all_meters = by_meter.group_by("district_id").agg(
+        **{n: by_meter[n].sum() for n in ("n", "n_inside", "q", "v", "v_inside")}
+    )
+    own = billing_basis.select("service_id", is_averaged=billing_basis.derivation.isin(OWN_AVERAGE))
+    counted = looked_up(counted_volume, own, "service_id", "is_averaged")
+    counted = counted.group_by("district_id").agg(
+        averaged=counted.counted_volume_thousandths.sum(where=counted.is_averaged.fill_null(False)).fill_null(0),
+        all=counted.counted_volume_thousandths.sum(),
+    )
+
+    v, nothing = at_meters, 0
+    parts = [
+        *_delivered(delivery_totals, rejected_rows),
+        _went(all_meters, "reading_to_volume", nothing, all_meters.q - all_meters.v),
+        _went(all_meters, "outside_window", all_meters.n - all_meters.n_inside, all_meters.v - all_meters.v_inside),
+        *(_went(m, fate, m.n_inside, m.v_inside) for fate in ("known_non_sewer", "unmatched", "not_linked")
+          for m in [by_meter.filter(by_meter.fate == fate)]),
+        *(_went(r, step, r.n, nothing) for place, step in enumerate(VOLUME_STEPS)
+          if step in ("not_linked", "other_occupant", "not_for_sewer", "adjusted", "decided", "own_window", "not_averaged", "averaged")
+          for r in [rows.filter(rows.reached == place)]),
+        _went(v, "not_linked", nothing, v.v - v.at_link),
+        _went(v, "other_occupant", nothing, v.at_link - v.at_history),
+        _went(v, "not_for_sewer", nothing, v.of_no_sign),
+        _went(v, "deducted", nothing, v.of_deduct * 2),
+        _went(v, "adjusted", nothing, v.signed - v.entered),
+        _went(v, "decided", nothing, v.entered - v.decided),
+        _went(counted, "not_averaged", nothing, counted["all"] - counted.averaged),
+        _went(counted, "averaged", nothing, counted.averaged),
+    ]  # fmt: skip
+    if not is_by_one_window:
+        w = looked_up(volumes, counted, "district_id", "all")
+        parts.append(_went(w, "own_window", nothing, w.decided - w["all"].fill_null(0)))
+    each = ibis.union(*parts)
+    steps = each.group_by("district_id", "step").agg(
+        rows=each.rows.sum(), volume_thousandths=each.volume_thousandths.sum()
+    )
+    steps = steps.filter((steps.step == "delivered") | (steps.rows != 0) | (steps.volume_thousandths != 0))
+    units = consumption.group_by("district_id").agg(volume_unit=consumption.volume_unit.min())
+    found = looked_up(steps, units, "district_id", "volume_unit")
+    places = ibis.cases(*((found.step == step, place) for place, step in enumerate(VOLUME_STEPS, start=1)))
+    return found.mutate(volume_unit=found.volume_unit.fill_null(""), place=places)

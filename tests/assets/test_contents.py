@@ -1,0 +1,117 @@
+"""Contents: one hash of everything that a release rests on, the same for the same things and for no others.
+
+Belongs here: the hash of rows, the hash of all. Does not belong here: approving it (``test_approval``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from pathlib import Path
+from typing import Any
+
+import ibis
+import pytest
+from contract_rows import row
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assets.contents import Content, digest_of, hash_of_rows
+from assets.store import Store
+from validations.contract import Contract, column
+
+TABLE = Contract(
+    "amounts",
+    "service",
+    ("service_id",),
+    {
+        "service_id": column("string", "Service"),
+        "note": column("string", "Anything", nullable=True),
+        "amount_cents": column("int64", "Amount", "cents", nullable=True),
+        "since": column("date", "Since when", nullable=True),
+        "is_held": column("boolean", "Held", nullable=True),
+    },
+)
+
+TEXTS = st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=6))
+ROWS = st.lists(
+    st.fixed_dictionaries({
+        "service_id": st.text("S0123é", min_size=1, max_size=4), "note": TEXTS,
+        "amount_cents": st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)),
+        "since": st.one_of(st.none(), st.dates()), "is_held": st.one_of(st.none(), st.booleans()),
+    }),
+    min_size=1, max_size=6, unique_by=lambda r: r["service_id"],
+)  # fmt: skip
+
+
+def hashed(con: Any, folder: Path, rows: list[dict[str, Any]]) -> tuple[str, int]:
+    return hash_of_rows(Store(folder, con), TABLE.of_rows(rows), TABLE.key)
+
+
+def by_hand(rows: list[dict[str, Any]]) -> str:
+    """The same hash without an engine."""
+    lines = [
+        "".join("-" if r[name] is None else f"{len(str(r[name]))}:{r[name]}" for name in TABLE.columns)
+        for r in sorted(rows, key=lambda r: str(r["service_id"]))
+    ]
+    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
+
+
+@given(ROWS, ROWS, st.randoms())
+@settings(max_examples=60, deadline=None)
+def test_the_hash_of_rows_is_the_same_in_any_order_and_another_for_any_other_rows(
+    con: Any, rows: list[dict[str, Any]], others: list[dict[str, Any]], chance: random.Random
+) -> None:
+    shuffled = chance.sample(rows, len(rows))
+    digest, count = hashed(con, Path(), rows)
+    assert hashed(con, Path(), shuffled) == (digest, count)
+    assert count == len(rows)
+
+    def as_set(some: list[dict[str, Any]]) -> set[tuple[Any, ...]]:
+        return {tuple(r.items()) for r in some}
+
+    assert (hashed(con, Path(), others)[0] == digest) == (as_set(others) == as_set(rows))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"note": "ab", "service_id": "S"}, {"note": "b", "service_id": "Sa"}),
+        ({"note": None}, {"note": ""}),
+        ({"note": None}, {"note": "-"}),
+        ({"note": "1:2-"}, {"note": "1:2"}),
+        ({"amount_cents": 1}, {"amount_cents": -1}),
+    ],
+)
+def test_values_that_look_alike_as_text_are_told_apart(
+    con: Any, tmp_path: Path, one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    usual = row(TABLE, service_id="S", note="x", amount_cents=2**53 + 1)
+    assert hashed(con, tmp_path, [{**usual, **one}]) != hashed(con, tmp_path, [{**usual, **other}])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_promise_3_threads_and_slices_make_no_difference(tmp_path: Path, threads: int) -> None:
+    rows = [row(TABLE, service_id=f"S{n:06d}", note=f"n{n % 7}", amount_cents=n * 37) for n in range(130_000)]
+    con = ibis.duckdb.connect(threads=threads)
+    store = Store(tmp_path, con)
+    slices = [rows[part::3] for part in range(3)] if threads > 1 else [rows]
+    for name, part in enumerate(slices):
+        store.write(TABLE, 2019, str(name), TABLE.of_rows(part), "v")
+    stored = store.read(TABLE, 2019, [str(name) for name in reversed(range(len(slices)))])
+    digest = hash_of_rows(store, stored, TABLE.key)
+    con.disconnect()
+    assert digest == (by_hand(rows), len(rows))
+
+
+def test_the_digest_is_of_all_contents_in_any_order() -> None:
+    contents = [Content("delivery", "tiny/a.csv", "1" * 64), Content("table", "bills", "2" * 64, 5)]
+    digest = digest_of(contents)
+    assert digest_of(contents[::-1]) == digest
+    for other in (
+        [contents[0]],
+        [contents[0], Content("table", "bills", "2" * 64, 6)],
+        [contents[0], Content("table", "bills", "3" * 64, 5)],
+        [Content("extract", "tiny/a.csv", "1" * 64), contents[1]],
+    ):
+        assert digest_of(other) != digest
