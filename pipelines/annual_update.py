@@ -13,6 +13,8 @@ from pathlib import Path
 
 import dagster as dg
 
+from assets.durable import whole_file
+from assets.log import LogBroken
 from pipelines.definitions import JOB, build_definitions
 from pipelines.progress import LOGGER, progress_logger
 from pipelines.session import WorkspaceBusy
@@ -29,6 +31,13 @@ nux:
 run_coordinator:
   module: dagster.core.run_coordinator
   class: DefaultRunCoordinator
+storage:
+  custom:
+    module: pipelines.run_history
+    class: RunHistory
+    config:
+      base_dir:
+        env: DAGSTER_HOME
 """
 
 
@@ -45,7 +54,11 @@ def use_dagster_home(workspace: Workspace) -> Path:
     """Point Dagster at this workspace's run history, for this process and those it starts."""
     home = workspace.dagster_home
     home.mkdir(parents=True, exist_ok=True)
-    (home / "dagster.yaml").write_text(_DAGSTER_YAML, encoding="utf-8")
+    settings = home / "dagster.yaml"
+    if not settings.is_file() or settings.read_text(encoding="utf-8") != _DAGSTER_YAML:
+        # In one rename, because another command may be reading it.
+        with whole_file(settings) as beside:
+            beside.write_text(_DAGSTER_YAML, encoding="utf-8")
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ[WORKSPACE_VARIABLE] = str(workspace.folder)
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
@@ -84,14 +97,17 @@ def _what_to_do(result: dg.ExecuteInProcessResult, workspace: Workspace) -> str:
             return str(user_failure.description)
         error = getattr(data, "error", None)
         while error:
-            if error.cls_name in (ConfigError.__name__, WorkspaceBusy.__name__):
+            if error.cls_name in (ConfigError.__name__, WorkspaceBusy.__name__, LogBroken.__name__):
                 return str(error.message).split(": ", 1)[-1].strip()
             error = error.cause
     return f"a step failed; its details are in the UI (make ui), run {result.run_id}. Nothing was published."
 
 
 def keep_traceback() -> str:
-    """Write the traceback of the exception at hand into a file of its own, and say where."""
-    with tempfile.NamedTemporaryFile("w", prefix="annual-billing-", suffix=".txt", delete=False) as file:
-        file.write(traceback.format_exc())
+    """Write the traceback of the exception at hand into a file of its own, and say where; or why it could not be written."""
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="annual-billing-", suffix=".txt", delete=False) as file:
+            file.write(traceback.format_exc())
+    except OSError as error:
+        return f"no file, because none could be written ({error.strerror}): make room, and run it again"
     return file.name

@@ -15,11 +15,11 @@ import dagster as dg
 import ibis.expr.types as ir
 from dagster import AssetCheckExecutionContext
 
-from assets.billing_database import slices_of
+from assets.contents import hash_of_rows
 from assets.kept import Bench, let_go
-from assets.stage import CONTRACTS, PER_DISTRICT, Session, years_of
+from assets.stage import CONTRACTS, OFFICE_SHEETS, PER_DISTRICT, Session, slices_of, years_of
 from pipelines.metadata import markdown_table
-from validations.checks import Check, checks_of
+from validations.checks import CHECKS, Check, checks_of
 from validations.workspace import Workspace
 
 WORST = 50
@@ -27,13 +27,14 @@ WORST = 50
 
 @dataclass(frozen=True)
 class Verdict:
-    """A check's result: how many rows break it, and the first of them."""
+    """A check's result: how many rows break it, the first of them, and the hash of what an override is tied to (empty if none)."""
 
     check: Check
     slice_id: str | None
     failing_rows: int
     worst: list[dict[str, Any]]
     full_list: str | None
+    evidence_hash: str
 
     @property
     def passed(self) -> bool:
@@ -74,14 +75,14 @@ def _verdict(
     if count == 0:
         if keep_list:
             path.unlink(missing_ok=True)
-        return Verdict(check, slice_id, 0, [], None)
+        return Verdict(check, slice_id, 0, [], None, "")
     shown = failing.select(*check.shown).order_by(*check.shown)
     if keep_list:
         path.parent.mkdir(parents=True, exist_ok=True)
         session.store.con.to_csv(shown, path, header=True)
-    return Verdict(
-        check, slice_id, count, shown.limit(WORST).to_pyarrow().to_pylist(), str(path) if keep_list else None
-    )
+    worst = shown.limit(WORST).to_pyarrow().to_pylist()
+    evidence_hash, _ = hash_of_rows(session.store, failing.select(*check.evidence), check.evidence)
+    return Verdict(check, slice_id, count, worst, str(path) if keep_list else None, evidence_hash)
 
 
 def _result(verdict: Verdict, key: dg.AssetKey) -> dg.AssetCheckResult:
@@ -138,9 +139,11 @@ def checks_on(name: str, keys: list[dg.AssetKey], workspace: Workspace) -> dg.As
     return _checks
 
 
-def verdicts(session: Session, year: int, keys: Iterable[dg.AssetKey]) -> Iterator[Verdict]:
-    """Every check of every asset, evaluated now: what ``status`` reports."""
-    for key in keys:
-        table, *part = key.path
-        for check in checks_of(table):
-            yield evaluate(check, session, year, part[0] if part else None, keep_list=False)
+def verdicts(session: Session, year: int, *, only_blocking: bool = False) -> Iterator[Verdict]:
+    """Every check of every table, evaluated now: what ``status`` reports and the gate goes by."""
+    for check in CHECKS:
+        if only_blocking and not check.blocks:
+            continue
+        parts = [*session.workspace.districts, *OFFICE_SHEETS.get(check.table, ())]
+        for part in parts if check.table in PER_DISTRICT else [None]:
+            yield evaluate(check, session, year, part, keep_list=False)

@@ -14,6 +14,8 @@ from typing import Annotated
 
 import typer
 
+from pipelines.release import commands as release_commands
+from pipelines.release import correction_commands, exchange_commands
 from pipelines.review import commands as review_commands
 
 app = typer.Typer(
@@ -77,7 +79,8 @@ def run(year: YearArgument, workspace: WorkspaceOption = None) -> None:
 def status(year: YearArgument, workspace: WorkspaceOption = None) -> None:
     """Show the state of YEAR: deliveries, averages, bills, checks, and what holds up release."""
     from pipelines.checks import verdicts
-    from pipelines.definitions import build_assets
+    from pipelines.release.correction_commands import after_release
+    from pipelines.release.gate import gate_of
     from pipelines.session import read_session
     from pipelines.summary import NotRun, Table, summarise
     from validations.workspace import Workspace
@@ -85,12 +88,12 @@ def status(year: YearArgument, workspace: WorkspaceOption = None) -> None:
     chosen = Workspace.chosen(workspace)
     try:
         summary = summarise(chosen, year)
+        with read_session(chosen) as session:
+            judged = list(verdicts(session, year))
+            gate = gate_of(session, year, judged)
     except NotRun as error:
         _refuse(str(error))
     _print_summary(summary)
-    keys = sorted(key for asset in build_assets(chosen) for key in asset.keys)
-    with read_session(chosen) as session:
-        judged = list(verdicts(session, year, keys))
     failed = [v for v in judged if not v.passed]
     _print_table(
         Table(
@@ -100,13 +103,24 @@ def status(year: YearArgument, workspace: WorkspaceOption = None) -> None:
             numbers_from=2,
         )
     )
-    blocking = [v for v in failed if v.check.blocks]
-    if not blocking:
-        typer.echo("Nothing holds up release.")
+    if gate.overridden:
+        typer.echo("\nOverridden")
+        for block, override in gate.overridden:
+            typer.echo(f"  - {block.block_id}: {block.sentence} {override.in_words}")
+    for override in gate.spent:
+        typer.echo(f"  - {override.block_id}: no longer so, or on other rows than {override.override_id} was made on")
+    if gate.is_open:
+        typer.echo("\nNothing holds up release.")
     else:
-        typer.echo("What holds up release:")
-        for verdict in blocking:
-            typer.echo(f"  - {verdict.on}, {verdict.check.name}: {verdict.check.recovery}")
+        typer.echo("\nWhat holds up release")
+        for block in gate.blocks:
+            typer.echo(f"  - {block.block_id}: {block.sentence}")
+            typer.echo(f"    Next: {block.next_step}")
+            if block.may_be_overridden:
+                typer.echo(f'    Or:   annual-billing override {year} {block.block_id} --by NAME --why "..."')
+    typer.echo("\nApproval, releases and appeals")
+    for sentence in after_release(chosen, year):
+        typer.echo(f"  - {sentence}")
 
 
 @app.command()
@@ -478,6 +492,9 @@ def adjustment_renewals(year: YearArgument, workspace: WorkspaceOption = None) -
 
 
 review_commands.register(app)
+release_commands.register(app)
+correction_commands.register(app)
+exchange_commands.register(app)
 
 
 def _print_table(table) -> None:  # type: ignore[no-untyped-def]

@@ -24,16 +24,20 @@ from assets.billing_database import billing_database_asset
 from assets.bills import bill_lines, bills
 from assets.cis_extract import cis_extract_assets
 from assets.consumption import consumption_assets
+from assets.contents import contents_asset
 from assets.decisions import decision_assets, decisions
 from assets.deliveries import deliveries_asset
 from assets.findings import findings
 from assets.irregular_use import district_use, irregular_use, proposed_corrections
 from assets.rate_schedule import rate_schedule
 from assets.reconciliation import reconciliation
+from assets.released_class_averages import released_class_averages_asset
 from assets.service_consumption import service_consumption, unmatched
 from assets.stage import Stage
+from assets.volume_account import counted_volume, volume_account
 from assets.winter_averages import class_averages, winter_averages
 from assets.worklist import worklist
+from assets.year_on_year import year_on_year
 from pipelines.checks import checks_on
 from pipelines.io_manager import store_io_manager
 from pipelines.session import session_resource
@@ -46,7 +50,7 @@ warnings.filterwarnings("ignore", category=PreviewWarning)
 
 STAGES: list[Stage] = [
     service_consumption, unmatched, adjustment_steps, refused_adjustments, irregular_use, proposed_corrections, district_use, findings, decisions, adjusted_consumption, winter_averages, class_averages, billing_basis, rate_schedule, bills, bill_lines,
-    worklist, reconciliation,
+    worklist, counted_volume, volume_account, year_on_year, reconciliation,
 ]  # fmt: skip
 
 
@@ -58,8 +62,14 @@ def build_assets(workspace: Workspace) -> list[dg.AssetsDefinition]:
         cis_extract_assets(workspace),
         adjustment_assets(workspace),
         decision_assets(workspace),
+        released_class_averages_asset(workspace),
     ]
-    made = [*front, *(stage.asset(workspace) for stage in STAGES), bill_files_asset(workspace)]
+    made = [
+        *front,
+        *(stage.asset(workspace) for stage in STAGES),
+        bill_files_asset(workspace),
+        contents_asset(workspace),
+    ]
     read_by_another = {key for asset in made for keys in asset.asset_deps.values() for key in keys}
     last = [key for asset in made for key in asset.keys if key not in read_by_another]
     return [*made, billing_database_asset(workspace, last)]

@@ -9,6 +9,8 @@ import dagster as dg
 from assets.stage import CONTRACTS, OFFICE_SHEETS, PER_DISTRICT, Making, Session, all_slices
 from assets.store import WHOLE, Stored
 from pipelines.metadata import described
+from pipelines.release.reconciliation_page import as_markdown, page_of
+from validations.tables import RECONCILIATION
 
 
 class StoreIOManager(dg.IOManager):
@@ -26,8 +28,13 @@ class StoreIOManager(dg.IOManager):
                 made.append(slice_id)
         rows = sum(store.rows(obj.contract, obj.year, s) for s in obj.slices)
         table = store.read(obj.contract, obj.year, obj.slices)
+        page = {}
+        if obj.contract is RECONCILIATION:
+            text = as_markdown(page_of(self._session, obj.year, in_run=True))
+            page = {"the year on one page": dg.MetadataValue.md(text)}
         context.add_output_metadata(
             {
+                **page,
                 **described(obj.contract, table, rows),
                 "made": ", ".join(made) if made else "nothing: all inputs are as they were",
             }

@@ -23,6 +23,14 @@ HIDDEN = {
 PREVIEW_ROWS = 8
 
 
+def as_plain_text(text: str) -> str:
+    """Text as markdown that shows it as it is; nothing in it becomes markup or ends a cell."""
+    text = "".join(c if c.isprintable() else " " for c in text)
+    for mark in "\\`*_[]<>|":
+        text = text.replace(mark, f"\\{mark}" if mark not in "<>" else {"<": "&lt;", ">": "&gt;"}[mark])
+    return text
+
+
 def shown_value(name: str, value: Any) -> str:
     """A cell as a person reads it; text from a file cannot break out of the table or become markup."""
     _, decimals = scale_of(name)
@@ -40,10 +48,7 @@ def shown_value(name: str, value: Any) -> str:
         case dt.datetime() | dt.date():
             return value.isoformat()[:10]
         case _:
-            text = "".join(c if c.isprintable() else " " for c in str(value))[:200]
-            for mark in "\\`*_[]<>|":
-                text = text.replace(mark, f"\\{mark}" if mark not in "<>" else {"<": "&lt;", ">": "&gt;"}[mark])
-            return text
+            return as_plain_text(str(value)[:200])
 
 
 def markdown_table(rows: list[dict[str, Any]], columns: list[str]) -> str:

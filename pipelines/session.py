@@ -6,6 +6,7 @@ Does not belong here: anything that is made in it.
 
 import fcntl
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -17,9 +18,12 @@ import ibis
 
 from assets.stage import Session
 from assets.store import Store
+from rate_tables.config_file import ConfigError
 from validations.workspace import Workspace
 
 WAIT_SECONDS = 600
+THREADS_VARIABLE = "ANNUAL_BILLING_THREADS"
+"""How many cores a run may use; all if it is not set."""
 
 
 class WorkspaceBusy(Exception):
@@ -61,6 +65,10 @@ def connect(work: Path) -> ibis.BaseBackend:
     con = ibis.duckdb.connect(temp_directory=str(scratch / "duckdb"))
     # Row numbers of delivered files rest on this order.
     con.raw_sql("SET preserve_insertion_order = true")
+    if threads := os.environ.get(THREADS_VARIABLE):
+        if not re.fullmatch(r"[1-9][0-9]{0,2}", threads):
+            raise ConfigError(f"{THREADS_VARIABLE}: {threads!r} is not allowed; allowed: a whole number from 1 to 999.")
+        con.raw_sql(f"SET threads = {int(threads)}")
     return con
 
 
@@ -68,7 +76,7 @@ def remove_leftovers(work: Path) -> None:
     """Remove what a run that was killed had not finished: everything unfinished has a name like ``.name.tmp``."""
     shutil.rmtree(work / "scratch", ignore_errors=True)
     for unfinished in [*work.rglob(".*.tmp"), *work.rglob(".*.old")]:
-        if unfinished.is_dir():
+        if unfinished.is_dir() and not unfinished.is_symlink():
             shutil.rmtree(unfinished)
         else:
             unfinished.unlink()

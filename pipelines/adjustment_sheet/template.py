@@ -10,13 +10,13 @@ as text: nothing that begins like a formula becomes one.
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import xlsxwriter
 
+from assets.durable import whole_file
 from pipelines.adjustment_sheet.words import KINDS
 from pipelines.adjustment_sheet.words import METHODS as METHODS_IN_WORDS
 from rate_tables.adjusting import FIGURES, METHODS
@@ -112,31 +112,26 @@ def write_template(workspace: Workspace, billing_year: int, to: Path) -> None:
         raise ConfigError(f"{to}: there is such a file already; it is not overwritten.")
     if not to.parent.is_dir():
         raise ConfigError(f"{to.parent}: there is no such folder; make it first, or name another.")
-    beside = to.with_name(f".{to.name}.{uuid.uuid4().hex}.tmp")
     lists = _lists(list(workspace.districts))
     literal_text = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
-    try:
-        with xlsxwriter.Workbook(str(beside), literal_text) as book:
-            bold, wrapped = book.add_format({"bold": True}), book.add_format({"text_wrap": True, "valign": "top"})
-            shapes = {
-                "text": book.add_format({"num_format": "@"}),
-                "date": book.add_format({"num_format": "yyyy-mm-dd"}),
-                "number": book.add_format({"num_format": "General"}),
-            }
-            sheet = book.add_worksheet(SHEET)
-            sheet.freeze_panes(1, 2)
-            for place, (column, name) in enumerate(columns().items()):
-                dtype = ADJUSTMENTS.schema[name]
-                shape = "text" if dtype.is_string() else "date" if dtype.is_date() else "number"
-                sheet.set_column(place, place, _WIDTHS.get(column, 14), shapes[shape])
-                sheet.write_string(0, place, column, bold)
-                sheet.data_validation(1, place, ROWS, place, _validation(column, name, lists, billing_year))
-            _write_explanations(book, bold, wrapped)
-            offered = book.add_worksheet("lists")
-            for place, words in enumerate(lists.values()):
-                for number, word in enumerate(words):
-                    offered.write_string(number, place, word)
-            offered.hide()
-        beside.rename(to)
-    finally:
-        beside.unlink(missing_ok=True)
+    with whole_file(to) as beside, xlsxwriter.Workbook(str(beside), literal_text) as book:
+        bold, wrapped = book.add_format({"bold": True}), book.add_format({"text_wrap": True, "valign": "top"})
+        shapes = {
+            "text": book.add_format({"num_format": "@"}),
+            "date": book.add_format({"num_format": "yyyy-mm-dd"}),
+            "number": book.add_format({"num_format": "General"}),
+        }
+        sheet = book.add_worksheet(SHEET)
+        sheet.freeze_panes(1, 2)
+        for place, (column, name) in enumerate(columns().items()):
+            dtype = ADJUSTMENTS.schema[name]
+            shape = "text" if dtype.is_string() else "date" if dtype.is_date() else "number"
+            sheet.set_column(place, place, _WIDTHS.get(column, 14), shapes[shape])
+            sheet.write_string(0, place, column, bold)
+            sheet.data_validation(1, place, ROWS, place, _validation(column, name, lists, billing_year))
+        _write_explanations(book, bold, wrapped)
+        offered = book.add_worksheet("lists")
+        for place, words in enumerate(lists.values()):
+            for number, word in enumerate(words):
+                offered.write_string(number, place, word)
+        offered.hide()

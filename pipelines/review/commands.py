@@ -79,6 +79,7 @@ def decide(
 
     Exit codes: 0 taken in; 1 a row was refused, with the reason; 2 the call or the file is wrong.
     """
+    from assets.log import LogBroken
     from pipelines.review.taking_in import take_in
     from pipelines.session import WorkspaceBusy
     from pipelines.summary import NotRun
@@ -86,7 +87,7 @@ def decide(
 
     try:
         taken = take_in(Workspace.chosen(workspace), year, file, by=by, strict=strict)
-    except (NotRun, WorkspaceBusy) as error:
+    except (NotRun, WorkspaceBusy, LogBroken) as error:
         _refuse(str(error))
     for sentence in taken.refused:
         typer.echo(f"refused: {sentence}", err=True)

@@ -13,10 +13,9 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
-import os
 import re
-import uuid
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -24,12 +23,17 @@ from typing import Any
 
 import ibis
 
+from assets.contents import grown
 from assets.decisions import read_decisions
+from assets.durable import whole_file
+from assets.log import Log
 from assets.readers.delimited import read_delimited
 from assets.readers.sheet import Sheet, UnreadableFile
 from assets.readers.workbook import Notation, read_workbook
 from assets.stage import Session, all_slices
 from assets.store import WHOLE
+from pipelines.release.growing_files import take_into_log
+from pipelines.release.people import may
 from pipelines.review.words import DECISIONS, ENTRY_SHEETS, SHOWN_COLUMNS, TIED_COLUMNS
 from pipelines.session import open_session
 from pipelines.summary import NotRun
@@ -139,12 +143,14 @@ def read_entries(con: Any, file: Path, scratch: Path) -> tuple[list[Entry], list
 
 @dataclass(frozen=True)
 class Known:
-    """What entries are held against: findings by id, which have a proposal, which a period of use, what services bill until now."""
+    """What entries are held against: findings by id, which have a proposal, which a period of use, what services bill until now, and
+    who may decide."""
 
     findings: dict[str, Row]
     proposed: set[str]
     of_use: set[str]
     without_prior: set[str]
+    may_decide: Callable[[str], bool] = lambda name: True
 
     @staticmethod
     def of(session: Session, billing_year: int, finding_ids: set[str]) -> Known:
@@ -165,6 +171,7 @@ class Known:
             {row["finding_id"] for row in rows(PROPOSED_CORRECTIONS)},
             {row["finding_id"] for row in rows(IRREGULAR_USE) if row["period_start"] and row["period_end"]},
             {row["service_id"] for row in store.con.to_pyarrow(without).to_pylist()},
+            lambda name: may(session.workspace, name, "decide"),
         )
 
 
@@ -214,12 +221,14 @@ def _judged(entry: Entry, known: Known, by: str | None) -> Row:
         raise Refused(
             f"{entry.place}, column decision: {entry.decision[:40]!r} is not allowed; allowed: {', '.join(DECISIONS)}."
         )
-    said = {
+    said: Row = {
         "decision": entry.decision,
         "average_thousandths": _average(entry),
         "reason": _plain(entry, "reason", entry.reason),
         "decided_by": _plain(entry, "name", entry.name or by or ""),
     }
+    if not known.may_decide(said["decided_by"]):
+        raise Refused(f"{entry.place}, column name: workspace.yaml, key people, does not let this person decide.")
     at = f"{entry.place}, column decision"
     if not finding["service_id"] and entry.decision != "as_it_is":
         raise Refused(f"{at}: the finding is about no service; allowed: as_it_is.")
@@ -295,15 +304,10 @@ def _text_of(rows: list[Row], with_header: bool) -> str:
 
 def _add(con: Any, path: Path, added: list[Row], scratch: Path) -> None:
     """Add decisions to the file: whole or not at all. ConfigError if they could not be read back from it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     old = path.read_bytes() if path.exists() else b""
     ended = old if not old or old.endswith(b"\n") else old + b"\n"
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with beside.open("wb") as file:
-            file.write(ended + _text_of(added, with_header=not old).encode())
-            file.flush()
-            os.fsync(file.fileno())
+    with whole_file(path) as beside:
+        beside.write_bytes(ended + _text_of(added, with_header=not old).encode())
         read = {r["decision_id"]: r for r in con.to_pyarrow(read_decisions(con, beside, scratch).rows).to_pylist()}
         lost = [row for row in added if read.get(row["decision_id"]) != row]
         if lost:
@@ -311,14 +315,6 @@ def _add(con: Any, path: Path, added: list[Row], scratch: Path) -> None:
                 f"decisions/{path.name}: {len(lost)} decisions could not be read back from it, so nothing was taken in; put back the file "
                 "as `annual-billing decide` wrote it."
             )
-        beside.rename(path)
-    finally:
-        beside.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _last_number(path: Path, billing_year: int) -> int:
@@ -337,11 +333,12 @@ def take_in(
 
     Rows without a decision are skipped. A bad row is refused and the good ones stand, or none where ``strict``.
     Errors: ConfigError if the file, or the file of decisions, cannot be used at all; NotRun if the year has not been run;
-    WorkspaceBusy while a run goes on.
+    WorkspaceBusy while a run goes on; LogBroken, with nothing taken in, if the log is not as it was written.
     """
     _ = workspace.year(billing_year)
     path, scratch = workspace.decisions(billing_year), workspace.work / "scratch"
     with open_session(workspace) as session:
+        take_into_log(workspace, billing_year)
         con: Any = session.store.con
         entries, unread = read_entries(con, file, scratch)
         known = Known.of(session, billing_year, {entry.finding_id for entry in entries})
@@ -356,4 +353,6 @@ def take_in(
         added = [{name: decision[name] for name in DECISION_ENTRIES.columns} for decision in added]
         if added:
             _add(con, path, added, scratch)
+            about = {"decisions": len(added), **grown(f"decisions/{path.name}", path)}
+            Log(workspace).append("decisions", billing_year, " ".join((by or "").split()), about)
     return TakenIn(dict(Counter(decision["decision"] for decision in added)), taken_before, refused)

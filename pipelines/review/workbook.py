@@ -9,7 +9,6 @@ never written over: somebody may have filled it in.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,6 +18,7 @@ from typing import Any
 
 import xlsxwriter
 
+from assets.durable import whole_file
 from pipelines.review.evidence import Review, Row
 from pipelines.review.words import (
     DECISIONS,
@@ -349,11 +349,7 @@ def write_workbook(review: Review, to: Path, minutes: float, entries: Mapping[st
         )
     if not to.parent.is_dir():
         raise ConfigError(f"{to.parent}: there is no such folder; make it first, or name another.")
-    beside = to.with_name(f".{to.name}.{uuid.uuid4().hex}.tmp")
-    try:
+    with whole_file(to) as beside:
         out = _Book(beside, review.title)
         _write_sheets(out, review, minutes, entries or {})
         out.book.close()
-        beside.rename(to)
-    finally:
-        beside.unlink(missing_ok=True)

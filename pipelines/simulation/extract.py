@@ -56,9 +56,11 @@ class YearFiles:
         self.billing_year = billing_year
         paths = {name: folder / "cis_extract" / str(billing_year) / f"{name}.csv" for name in _FILES}
         paths |= {name: folder / name / f"{billing_year}.csv" for name in ("adjustments", "truth")}
+        paths["as_of"] = folder / "cis_extract" / str(billing_year) / "as_of.txt"
         self._files: dict[str, BinaryIO] = {name: stack.enter_context(whole_file(path)) for name, path in paths.items()}
         for name, header in {**_FILES, "adjustments": _ADJUSTMENTS, "truth": _TRUTH}.items():
             self._files[name].write(f"{header}\n".encode())
+        self._files["as_of"].write(f"{date_of(as_of(billing_year))}\n".encode())
         self._adjusted = 0
 
     def add(
