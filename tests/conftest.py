@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -37,36 +38,77 @@ def module_of(item: pytest.Item) -> object:
     return getattr(item, "module", None)
 
 
-def _made(folder: Path) -> SampleRun:
-    """The sample run in ``folder``; made if no worker has made it yet."""
-    printed = folder / "printed.json"
-    if not printed.exists():
-        shutil.rmtree(folder / "sample", ignore_errors=True)
-        made = committed_sample(folder / "sample")
-        simulated = annual_billing("simulate", made)
-        assert simulated.code == 0, simulated.err
-        ran = annual_billing("run", SAMPLE_YEAR, "--workspace", made)
-        assert ran.code == 0, ran.err
-        printed.write_text(json.dumps([asdict(simulated), asdict(ran)]), encoding="utf-8")
-    simulated, ran = (Ran(**said) for said in json.loads(printed.read_text(encoding="utf-8")))
-    return SampleRun(folder / "sample", simulated, ran)
+def _once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that one worker makes for all; this worker's copy of it."""
+    from pipelines.session import lock
+
+    own = tmp_path_factory.getbasetemp()
+    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "made_once" / name
+    with lock(shared, MAKING_SECONDS):
+        if not (shared / "made").exists():
+            shutil.rmtree(shared / "it", ignore_errors=True)
+            (shared / "it").mkdir()
+            make(shared / "it")
+            (shared / "made").touch()
+    return Path(shutil.copytree(shared / "it", tmp_path_factory.mktemp(name) / "it", symlinks=True))
+
+
+def _make_sample(folder: Path) -> None:
+    made = committed_sample(folder / "sample")
+    simulated = annual_billing("simulate", made)
+    assert simulated.code == 0, simulated.err
+    ran = annual_billing("run", SAMPLE_YEAR, "--workspace", made)
+    assert ran.code == 0, ran.err
+    (folder / "printed.json").write_text(json.dumps([asdict(simulated), asdict(ran)]), encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> SampleRun:
-    """The sample as ``make run`` makes it, made by one worker for all; each has a copy. Tests read it; one that changes
-    something takes a copy of its own."""
-    from pipelines.session import lock
+    """The sample as ``make run`` makes it. Tests read it; one that changes something takes a copy of its own."""
+    folder = _once(tmp_path_factory, "newcomer", _make_sample)
+    simulated, ran = (Ran(**said) for said in json.loads((folder / "printed.json").read_text(encoding="utf-8")))
+    return SampleRun(folder / "sample", simulated, ran)
 
-    own = tmp_path_factory.getbasetemp()
-    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "made_once"
-    with lock(shared, MAKING_SECONDS):
-        made = _made(shared)
-    folder = tmp_path_factory.mktemp("newcomer") / "sample"
-    return SampleRun(Path(shutil.copytree(made.folder, folder)), made.simulated, made.ran)
+
+def _make_undecided(folder: Path) -> None:
+    from releasable import undecided_year
+
+    undecided_year(folder / "ws")
+
+
+@pytest.fixture(scope="session")
+def undecided(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small year that was run once; two findings wait for a decision. Tests copy it before they change it."""
+    return _once(tmp_path_factory, "undecided", _make_undecided) / "ws"
+
+
+@pytest.fixture(scope="session")
+def decided(undecided: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, decided and run again: ready to be approved."""
+
+    def make(folder: Path) -> None:
+        from releasable import decide_and_run
+
+        decide_and_run(Path(shutil.copytree(undecided, folder / "ws", symlinks=True)))
+
+    return _once(tmp_path_factory, "decided", make) / "ws"
+
+
+@pytest.fixture(scope="session")
+def released(undecided: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small year with all that held it up overridden, approved and released as its first version."""
+
+    def make(folder: Path) -> None:
+        from releasable import approve_and_release, override_everything
+
+        made = Path(shutil.copytree(undecided, folder / "ws", symlinks=True))
+        override_everything(made)
+        approve_and_release(made)
+
+    return _once(tmp_path_factory, "released", make) / "ws"
 
 
 @pytest.fixture
 def sample_copy(sample: SampleRun, tmp_path: Path) -> Path:
     """A copy of the sample after its run, to be changed."""
-    return Path(shutil.copytree(sample.folder, tmp_path / "sample"))
+    return Path(shutil.copytree(sample.folder, tmp_path / "sample", symlinks=True))

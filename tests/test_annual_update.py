@@ -48,7 +48,7 @@ def write_ahead_log(database: Path, folder: Path) -> Path:
     return copy.with_name(f"{copy.name}.wal")
 
 
-def test_two_runs_at_once_wait_for_each_other_and_change_nothing_even_beside_a_reader_and_a_stale_log(
+def test_promise_4_two_runs_at_once_wait_for_each_other_and_change_nothing_even_beside_a_reader_and_a_stale_log(
     sample: SampleRun, sample_copy: Path, tmp_path: Path
 ) -> None:
     database = sample_copy / "work" / "billing.duckdb"

@@ -1,4 +1,5 @@
-"""What ``docs/districts.md`` says is so: every key, every example, the worked case, every reason.
+"""What the documents say is so: of ``docs/districts.md`` every key, every example, the worked case, every reason; every line of
+the reconciliation page; every link.
 
 Belongs here: promises about the documents. Does not belong here: what the commands compute (``test_district_commands``).
 """
@@ -18,9 +19,11 @@ import yaml
 from drafts import answered, differing, table
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
-from whole_runs import PROGRAM, ROOT, SampleRun
+from whole_runs import PROGRAM, ROOT, SAMPLE_YEAR, SampleRun
 
 from pipelines.district_entry.guess import guess
+from pipelines.release.reconciliation_page import page_of
+from pipelines.session import read_session
 from rate_tables.config_file import load_config
 from validations import district, layout, source
 from validations.district import District
@@ -179,3 +182,25 @@ def test_links_of_the_document_lead_somewhere() -> None:
         re.sub(r"[^a-z0-9_ -]", "", h.lower()).replace(" ", "-") for h in re.findall(r"^#+ (.*)$", DOCUMENT, re.M)
     }
     assert set(re.findall(r"\]\(#([^)]*)\)", DOCUMENT)) - anchors == set()
+
+
+@pytest.mark.parametrize("name", ["README.md", *(f"docs/{p.name}" for p in sorted((ROOT / "docs").glob("*.md")))])
+def test_files_that_a_document_links_to_are_there(name: str) -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / name).read_text(encoding="utf-8"))
+    assert [link for link in links if not ((ROOT / name).parent / link).exists()] == []
+
+
+def test_every_part_and_line_of_the_reconciliation_page_is_explained(sample: SampleRun) -> None:
+    text = (ROOT / "docs" / "reconciliation.md").read_text(encoding="utf-8")
+    described = {
+        re.split(r" \| ", line.strip("| "))[0].strip("*") for line in text.splitlines() if line.startswith("| ")
+    }
+    with read_session(Workspace(sample.folder)) as session:
+        page = page_of(session, SAMPLE_YEAR)
+    assert {fact.title for fact in page.facts} <= described
+    assert [section.title for section in page.sections if section.title not in text] == [
+        "Rows, from the deliveries to the averages",
+        "Volume, from the deliveries to the averages",
+    ], "which have a heading together"
+    shown = {row[0] for section in page.sections[:3] for grid in section.grids for row in grid.rows} - {"unit"}
+    assert shown - described == set()

@@ -282,7 +282,7 @@ def test_every_winter_average_is_what_an_independent_computation_gives(sample: S
     assert published.keys() == expected.keys()
 
 
-def test_every_bill_line_is_to_the_cent_what_an_independent_rating_gives(sample: SampleRun) -> None:
+def test_promise_2_every_bill_line_is_to_the_cent_what_an_independent_rating_gives(sample: SampleRun) -> None:
     text = (ROOT / "rate_tables" / "clean_water_services" / f"{SAMPLE_YEAR}-07-01.yaml").read_text(encoding="utf-8")
     schedule: dict[str, Any] = yaml.safe_load(text)
     services = {s["service_id"]: s for s in sheet(sample.folder, "sewer_services")}

@@ -6,12 +6,17 @@ Does not belong here: what a rule yields for one customer (``rate_tables/test_av
 
 from __future__ import annotations
 
+import shutil
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from releasable import approve_and_release, override_everything
 from whole_runs import EXTRACT_HEADERS, annual_billing, query, tiny_workspace
+
+from pipelines.release.reproduction import reproduce
+from validations.workspace import Workspace
 
 READS = ["2018-11-10", "2018-12-10", "2019-01-10", "2019-02-10", "2019-03-10"]
 COMMON = "single_family,1,1,1,Tigard,utility,monthly,active,2010-01-01,,{since},district"
@@ -96,19 +101,49 @@ def quarterly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_promise_4_a_late_district_changes_only_its_own_services_once_class_averages_were_released(
+    quarterly: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(quarterly, tmp_path / "ws", symlinks=True))
+    run(folder)
+    override_everything(folder, by="Clerk")
+    approve_and_release(folder, by="Manager")
+    deliver_west(folder, [27], [36])
+    run(folder)
+    assert basis(folder, "winter_average, derivation") == [
+        ("E1", Decimal(6), "computed"), ("E2", Decimal(6), "class_average"),
+        ("W1", Decimal(9), "computed"), ("W2", Decimal(12), "computed"),
+    ]  # fmt: skip
+    override_everything(folder, by="Clerk")
+    approve_and_release(folder, by="Manager")
+    made = reproduce(Workspace(folder), 2019, 2, tmp_path / "again")
+    assert (made.differing, "class_averages.csv" in made.same) == ([], True)
+    changed = folder / "work" / "bill_files" / "2019" / "v2" / "class_averages.csv"
+    changed.write_text(changed.read_text(encoding="utf-8").replace("6.000", "7.000"), encoding="utf-8")
+    ran = annual_billing("run", 2019, "--workspace", folder)
+    assert (ran.code, "v2/class_averages.csv: it is not as it was released" in ran.out + ran.err) == (1, True)
+
+
+def run(folder: Path) -> None:
+    ran = annual_billing("run", 2019, "--workspace", folder)
+    assert ran.code == 0, ran.err
+
+
+def deliver_west(folder: Path, first: list[int], second: list[int]) -> None:
+    late = folder / "deliveries" / "2019" / "west" / "history.csv"
+    late.parent.mkdir(parents=True, exist_ok=True)
+    late.write_text(delivery({"201": first, "202": second}, ["2018-12-10", "2019-03-11"]), encoding="utf-8")
+
+
 def test_a_class_average_reaches_across_districts_and_a_late_one_changes_what_rests_on_it(quarterly: Path) -> None:
     columns = "winter_average, derivation, is_provisional"
-    ran = annual_billing("run", 2019, "--workspace", quarterly)
-    assert ran.code == 0, ran.err
+    run(quarterly)
     assert basis(quarterly, columns) == [
         ("E1", Decimal(6), "computed", False), ("E2", Decimal(6), "class_average", False),
         ("W1", Decimal(3), "carried_forward", True), ("W2", None, "held", True),
     ]  # fmt: skip
-    late = quarterly / "deliveries" / "2019" / "west" / "history.csv"
-    late.parent.mkdir(parents=True)
-    late.write_text(delivery({"201": [27], "202": [36]}, ["2018-12-10", "2019-03-11"]), encoding="utf-8")
-    ran = annual_billing("run", 2019, "--workspace", quarterly)
-    assert ran.code == 0, ran.err
+    deliver_west(quarterly, [27], [36])
+    run(quarterly)
     assert basis(quarterly, columns) == [
         ("E1", Decimal(6), "computed", False), ("E2", Decimal(9), "class_average", False),
         ("W1", Decimal(9), "computed", False), ("W2", Decimal(12), "computed", False),
@@ -124,10 +159,8 @@ def test_a_district_whose_figures_leave_the_class_average_as_it_is_changes_only_
     """W1 and W2 change places: the mean stays, so the other district's slice is not made again."""
     store = quarterly / "work" / "store" / "billing_basis" / "2019"
     before = {path.stem: path.stat().st_mtime_ns for path in store.glob("*.parquet")}
-    history = quarterly / "deliveries" / "2019" / "west" / "history.csv"
-    history.write_text(delivery({"201": [36], "202": [27]}, ["2018-12-10", "2019-03-11"]), encoding="utf-8")
-    ran = annual_billing("run", 2019, "--workspace", quarterly)
-    assert ran.code == 0, ran.err
+    deliver_west(quarterly, [36], [27])
+    run(quarterly)
     assert basis(quarterly, "winter_average")[2:] == [("W1", Decimal(12)), ("W2", Decimal(9))]
     after = {path.stem: path.stat().st_mtime_ns for path in store.glob("*.parquet")}
     assert {name for name in after if after[name] != before[name]} == {"west", "several_districts"}

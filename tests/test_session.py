@@ -41,7 +41,7 @@ def test_a_second_run_is_refused_with_a_sentence_until_the_first_ends_however_it
         pass
 
 
-def test_what_a_killed_run_had_not_finished_is_removed_and_what_was_finished_stays(tmp_path: Path) -> None:
+def test_promise_5_what_a_killed_run_had_not_finished_is_removed_and_what_was_finished_stays(tmp_path: Path) -> None:
     workspace = Workspace(committed_sample(tmp_path / "sample"))
     finished = workspace.store / "bills" / "2019" / "dunmore.parquet"
     unfinished = [
@@ -54,7 +54,11 @@ def test_what_a_killed_run_had_not_finished_is_removed_and_what_was_finished_sta
     for path in [finished, *unfinished]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x", encoding="utf-8")
+    link = workspace.work / "published" / ".current.6e.tmp"
+    link.parent.mkdir()
+    link.symlink_to(finished.parent)
     with open_session(workspace):
         pass
+    assert not link.is_symlink()
     assert finished.exists()
     assert [p for p in unfinished if p.exists()] == []

@@ -134,4 +134,7 @@ def test_what_came_in_is_what_was_used_refused_or_repeated_in_rows_and_in_volume
         'SELECT identity, "left", "right" FROM reconciliation WHERE billing_year = 2019 AND district_id = \'tiny\' ORDER BY 1',
     )
     # 48 + 12 + 27.6 of consumption, 8 repeated, 9 refused.
-    assert identities == [("quantity", Decimal("104.600"), Decimal("104.600")), ("records", 10, 10)]
+    assert identities == [
+        ("quantity", Decimal("104.600"), Decimal("104.600")), ("records", 10, 10), ("rows of the district", 10, 10),
+        ("volume of the district", Decimal("104.600"), Decimal("104.600")),
+    ]  # fmt: skip

@@ -230,7 +230,9 @@ def con() -> Any:
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_file_is_one_sentence_and_costs_only_what_is_wrong(con: Any, tmp_path: Path, name: str) -> None:
+def test_promise_9_a_wrong_file_is_one_sentence_and_costs_only_what_is_wrong(
+    con: Any, tmp_path: Path, name: str
+) -> None:
     district = _district(_workspace(tmp_path), name)
     if name == "last year again":
         last_year = tmp_path / "deliveries" / "2018" / district

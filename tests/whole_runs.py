@@ -45,11 +45,15 @@ def _command(arguments: list[str], environment: dict[str, str], out: str, err: s
     main()
 
 
-def annual_billing(*arguments: object, timeout: float = 300) -> Ran:
-    """Run the command line in a process of its own, forked from one that has done the imports: they take seconds."""
+def annual_billing(*arguments: object, timeout: float = 300, **variables: str) -> Ran:
+    """Run the command line in a process of its own, forked from one that has done the imports: they take seconds.
+
+    ``variables``: of its environment.
+    """
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(IMPORTED)
     environment = {k: v for k, v in os.environ.items() if k not in ("DAGSTER_HOME", "ANNUAL_BILLING_WORKSPACE")}
+    environment |= variables
     with tempfile.TemporaryDirectory() as scratch:
         out, err = Path(scratch) / "out", Path(scratch) / "err"
         process = processes.Process(target=_command, args=([*map(str, arguments)], environment, str(out), str(err)))
