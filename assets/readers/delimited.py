@@ -24,6 +24,8 @@ from rate_tables.looked_up import looked_up
 from validations.layout import AtPosition, ColumnRef, Delimited, TrailerRecord
 
 _MOST_LINES_OF_A_RECORD = 50
+_LONGEST_FIELD = 131_072
+"""Python's own limit, held here too because any library can lift it for the whole process."""
 
 
 @ibis.udf.scalar.builtin(name="regexp_extract_all", signature=(("string", "string", "int64"), "array<string>"))
@@ -50,7 +52,7 @@ def _fields_of(text: str, layout: Delimited) -> list[str] | None:
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=layout.delimiter, strict=True))
     except csv.Error:
         return None
-    return rows[0] if len(rows) == 1 else None
+    return rows[0] if len(rows) == 1 and all(len(field) <= _LONGEST_FIELD for field in rows[0]) else None
 
 
 def _is_open(line: ir.StringValue) -> ir.BooleanValue:
