@@ -19,6 +19,7 @@ from assets.contents import record_run
 from assets.literal_path import literal
 from assets.publication import link_drafts, next_publication
 from assets.stage import Session, slices_of, years_of
+from assets.standing_questions import create_views
 from rate_tables.exact import scale_of
 from validations.contract import Contract
 from validations.tables import PUBLISHED
@@ -93,6 +94,7 @@ def publish(session: Session) -> dict[str, int]:
                 }
                 _create(con, contract, paths)
                 counts[contract.name] = _count(con, contract.name)
+            create_views(con, workspace)
             con.execute("CHECKPOINT")
         finally:
             con.close()

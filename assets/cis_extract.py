@@ -1,4 +1,5 @@
-"""The CIS extract: sewer services, meter links, known non-sewer accounts, the averages billed now, measured strengths.
+"""The CIS extract: sewer services, meter links, known non-sewer accounts, the averages billed now, measured strengths,
+receivables.
 
 Belongs here: taking the extract in, assigning services to slices, what changed since last year's extract and since the one before.
 Does not belong here: consumption, matching (``service_consumption``), whether the extract is too old (``validations.gate``).
@@ -47,6 +48,7 @@ from validations.tables import (
     METER_LINKS,
     NO_DISTRICT,
     NON_SEWER_ACCOUNTS,
+    RECEIVABLES,
     REJECTED_ROWS,
     SEVERAL_DISTRICTS,
     SEWER_SERVICES,
@@ -62,10 +64,11 @@ _SHEETS: dict[Contract, tuple[str, ...]] = {
     NON_SEWER_ACCOUNTS: (),
     CURRENT_AVERAGES: (),
     STRENGTHS: (),
+    RECEIVABLES: (),
 }
 """Sheets of the extract, and the columns of their tables that are made here."""
-_OPTIONAL = (STRENGTHS,)
-"""Sheets that a utility without such customers does not export."""
+_OPTIONAL = (STRENGTHS, RECEIVABLES)
+"""Sheets that a utility without such customers, or that does not ask about debts, does not export."""
 
 
 def links_of_winter(meter_links: ir.Table, year: Year) -> ir.Table:
@@ -184,8 +187,13 @@ class Extract:
         return self.path(SEWER_SERVICES).exists()
 
     def version(self) -> str:
-        sheets = (content_hash_of(self.path(c)) for c in _SHEETS if self.path(c).exists())
+        """Of what averages and bills can depend on: what somebody owes changes none of them."""
+        sheets = (content_hash_of(self.path(c)) for c in _SHEETS if c is not RECEIVABLES and self.path(c).exists())
         return version_of(*self._session.workspace.districts, *sheets)
+
+    def version_with_receivables(self) -> str:
+        path = self.path(RECEIVABLES)
+        return version_of(self.version(), content_hash_of(path) if path.exists() else "none")
 
     def read(self) -> None:
         """Read the sheets now. ConfigError as above."""
@@ -232,6 +240,10 @@ class Extract:
     @property
     def strengths(self) -> ir.Table:
         return self._sheets["strengths"].rows
+
+    @property
+    def receivables(self) -> ir.Table:
+        return self._sheets["receivables"].rows
 
     @property
     def rejected_rows(self) -> ir.Table:
@@ -349,6 +361,10 @@ _OUTPUTS: dict[str, tuple[Contract, str]] = {
     "non_sewer_accounts": (NON_SEWER_ACCOUNTS, "District accounts that are known to have no sewer"),
     "current_averages": (CURRENT_AVERAGES, "What the CIS bills from now: the prior average of this update"),
     "strengths": (STRENGTHS, "Measured strengths of waste, for charges per pound"),
+    "receivables": (
+        RECEIVABLES,
+        "What is owed, in collections, written off or to a customer's credit; nothing is billed from it",
+    ),
     "extract_changes": (EXTRACT_CHANGES, "What changed since last year's extract, for a person to look through"),
     "extract_refresh": (
         EXTRACT_REFRESH,
@@ -418,6 +434,8 @@ def cis_extract_assets(workspace: Workspace) -> dg.AssetsDefinition:
         versions = {
             "extract_refresh": version_of("extract_refresh", version, former.version() if former else "none"),
             "cis_extracts": version_of("cis_extracts", *listed),
+            "receivables": version_of("receivables", extract.version_with_receivables()),
+            "cis_rejected_rows": version_of("cis_rejected_rows", version, extract.version_with_receivables()),
         }
         for name, (contract, _) in _OUTPUTS.items():
             make = made.get(name, lambda name=name: getattr(extract, name))  # type: ignore[misc]
