@@ -9,14 +9,15 @@ from __future__ import annotations
 import ibis.expr.types as ir
 
 from assets.stage import stage
-from rate_tables.averaging import averages_of_services
+from rate_tables.averaging import averages_of_counted_use
+from rate_tables.averaging import counted_use as use_that_counts
 from rate_tables.fallbacks import class_averages as averages_of_classes
-from validations.tables import CLASS_AVERAGES, WINTER_AVERAGES
+from validations.tables import CLASS_AVERAGES, COUNTED_USE, WINTER_AVERAGES
 from validations.workspace import Year
 
 
-@stage(WINTER_AVERAGES, "billing_basis", by_slice=True, built_once=True, follows=("rate_schedule",))
-def winter_averages(
+@stage(COUNTED_USE, "billing_basis", by_slice=True, built_once=True, follows=("rate_schedule",))
+def counted_use(
     consumption: ir.Table,
     service_consumption: ir.Table,
     adjusted_consumption: ir.Table,
@@ -24,9 +25,15 @@ def winter_averages(
     *,
     year: Year,
 ) -> ir.Table:
-    """The average of each service from its own window, under the schedule's averaging rule, and how much of it is known."""
+    """The days and the volume of each row of consumption that count towards a service's average: what averages are made from."""
     tables = (consumption, service_consumption, adjusted_consumption, sewer_services)
-    s = averages_of_services(*tables, year.averaging.schedule.averaging, year.effective)
+    return use_that_counts(*tables, year.averaging.schedule.averaging, year.effective)
+
+
+@stage(WINTER_AVERAGES, "billing_basis", by_slice=True, built_once=True, follows=("rate_schedule",))
+def winter_averages(counted_use: ir.Table, sewer_services: ir.Table, *, year: Year) -> ir.Table:
+    """The average of each service from its own window, under the schedule's averaging rule, and how much of it is known."""
+    s = averages_of_counted_use(counted_use, sewer_services, year.averaging.schedule.averaging, year.effective)
     counts = ("days_covered", "months_counted", "periods_counted", "periods_estimated", "periods_adjusted")
     return s.mutate(
         has_enough_history=s.has_enough_history.fill_null(False), **{name: s[name].fill_null(0) for name in counts}

@@ -19,7 +19,7 @@ import ibis.expr.types as ir
 from assets.billing_basis import billing_basis
 from assets.stage import CONTRACTS, Stage
 from assets.store import Store
-from assets.winter_averages import class_averages, winter_averages
+from assets.winter_averages import class_averages, counted_use, winter_averages
 from pipelines.session import read_session
 from pipelines.summary import NotRun, Table
 from pipelines.what_if import rated, stored
@@ -77,6 +77,7 @@ def _basis(con: Any, name: str, store: Store, workspace: Workspace, year: Year, 
         inputs = {n: given[n] if n in given else stored(store, CONTRACTS[n], workspace, year) for n in stage.inputs}
         return stage(**inputs, year=year)
 
+    given["counted_use"] = con.create_table(f"counted_{name}", of(counted_use), temp=True)
     given["winter_averages"] = con.create_table(f"winter_{name}", of(winter_averages), temp=True)
     given["class_averages"] = con.create_table(f"classes_{name}", of(class_averages), temp=True)
     return con.create_table(f"basis_{name}", of(billing_basis), temp=True)

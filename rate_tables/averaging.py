@@ -272,6 +272,48 @@ def winter_averages(counted: ir.Table, rule: AveragingRule, effective: dt.date) 
     )  # fmt: skip
 
 
+def counted_use(
+    consumption: ir.Table,
+    service_consumption: ir.Table,
+    adjusted_consumption: ir.Table,
+    sewer_services: ir.Table,
+    rule: AveragingRule,
+    effective: dt.date,
+) -> ir.Table:
+    """All that averages are made from: the rows of ``counted_periods`` with ``whose``, those of the occupant before only where the
+    rule falls back on them."""
+    tables = (consumption, service_consumption, adjusted_consumption, sewer_services)
+    own = counted_periods(*tables, rule, effective).mutate(whose=ibis.literal("own"))
+    if not rule.takes("previous_occupant"):
+        return own
+    before = counted_periods(*tables, rule, effective, "previous_occupant")
+    return ibis.union(own, before.mutate(whose=ibis.literal("previous_occupant")))
+
+
+def averages_of_counted_use(
+    counted: ir.Table, sewer_services: ir.Table, rule: AveragingRule, effective: dt.date
+) -> ir.Table:
+    """One row per sewer service: what its own use comes to, and that of the occupant before where the rule falls back on it.
+
+    ``counted``: rows of ``counted_use``. Columns: those of ``winter_averages`` (null without counted periods), window_start,
+    window_end, previous_occupant_average_thousandths (null where the rule does not ask for it, or its history is not enough).
+    """
+    windows = windows_of(rule, effective)
+    number = window_number(sewer_services, windows)
+    services = sewer_services.mutate(
+        window_start=of_window(number, windows, lambda w: w.start),
+        window_end=of_window(number, windows, lambda w: w.end),
+    )
+    own = winter_averages(counted.filter(counted.whose == "own"), rule, effective)
+    found = looked_up(services, own, "service_id", *(c for c in own.columns if c != "service_id"))
+    if not rule.takes("previous_occupant"):
+        return found.mutate(previous_occupant_average_thousandths=ibis.null("int64"))
+    before = winter_averages(counted.filter(counted.whose == "previous_occupant"), rule, effective)
+    before = before.filter(before.has_enough_history)
+    before = before.select("service_id", previous_occupant_average_thousandths="average_thousandths")
+    return looked_up(found, before, "service_id", "previous_occupant_average_thousandths")
+
+
 def averages_of_services(
     consumption: ir.Table,
     service_consumption: ir.Table,
@@ -280,23 +322,6 @@ def averages_of_services(
     rule: AveragingRule,
     effective: dt.date,
 ) -> ir.Table:
-    """One row per sewer service: what its own use comes to, and that of the occupant before where the rule falls back on it.
-
-    Columns: those of ``winter_averages`` (null without counted periods), window_start, window_end,
-    previous_occupant_average_thousandths (null where the rule does not ask for it, or its history is not enough).
-    """
+    """``averages_of_counted_use`` of the use that counts."""
     tables = (consumption, service_consumption, adjusted_consumption, sewer_services)
-    windows = windows_of(rule, effective)
-    number = window_number(sewer_services, windows)
-    services = sewer_services.mutate(
-        window_start=of_window(number, windows, lambda w: w.start),
-        window_end=of_window(number, windows, lambda w: w.end),
-    )
-    own = winter_averages(counted_periods(*tables, rule, effective), rule, effective)
-    found = looked_up(services, own, "service_id", *(c for c in own.columns if c != "service_id"))
-    if not rule.takes("previous_occupant"):
-        return found.mutate(previous_occupant_average_thousandths=ibis.null("int64"))
-    before = winter_averages(counted_periods(*tables, rule, effective, "previous_occupant"), rule, effective)
-    before = before.filter(before.has_enough_history)
-    before = before.select("service_id", previous_occupant_average_thousandths="average_thousandths")
-    return looked_up(found, before, "service_id", "previous_occupant_average_thousandths")
+    return averages_of_counted_use(counted_use(*tables, rule, effective), sewer_services, rule, effective)

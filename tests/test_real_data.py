@@ -7,6 +7,8 @@ Does not belong here: how the workspaces are made and the account is kept (``rea
 from __future__ import annotations
 
 import datetime as dt
+import json
+import random
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -23,11 +25,13 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pytest
 import yaml
+from explained import check_average
 from real_data import (
     CUBIC_METRES,
     DATASETS,
     REGISTERS_WINTER,
     SANTA_MONICA_ENTRY,
+    SANTA_MONICA_YEAR,
     WINTER,
     WINTER_BEFORE,
     Bill,
@@ -49,6 +53,7 @@ from real_data import (
 from whole_runs import ROOT, query
 
 from assets.front_door import DeliveredFile, FrontDoor
+from pipelines.explain.derivation import as_json, explain
 from rate_tables.exact import stored_as
 from validations.district import District
 from validations.review.of_districts import district_month_missing
@@ -251,6 +256,16 @@ def test_every_winter_average_is_what_a_count_by_hand_gives(santa_monica: Made, 
         "SELECT service_id, derivation, winter_average, prior_average, days_covered, periods_counted FROM billing_basis",
     )
     assert {service: tuple(figures) for service, *figures in rows} == expected
+
+
+def test_the_average_of_a_customer_can_be_worked_out_anew_from_its_explanation_alone(santa_monica: Made) -> None:
+    known = query(santa_monica.folder, "SELECT service_id FROM winter_averages WHERE periods_counted > 0 ORDER BY 1")
+    workspace = Workspace(santa_monica.folder)
+    for (service,) in random.Random(9).sample(known, 50):  # noqa: S311
+        explanation = json.loads(as_json(explain(workspace, SANTA_MONICA_YEAR, service)))
+        (one,) = explanation["services"]
+        check_average(explanation, one)
+        assert {bill["status"] for bill in one["bills"]} == {"held"}
 
 
 def test_no_bill_is_rated_with_the_rates_of_another_year(santa_monica: Made) -> None:
