@@ -16,7 +16,7 @@ import pytest
 from releasable import YEAR
 from whole_runs import SAMPLE_YEAR, SampleRun, annual_billing, query
 
-from pipelines.release.reconciliation_page import Fact, Grid, Page, Section, as_html, as_markdown
+from pipelines.pages.page import Fact, Grid, Page, Section, as_html, as_markdown
 
 HOSTILE = "<script>alert(1)</script> | x | [a](javascript:b) ` {{ 7 * 7 }} \"'&"
 
@@ -88,9 +88,10 @@ def test_the_page_is_one_file_that_needs_nothing_else_and_is_the_same_each_time(
 def test_nothing_that_a_district_writes_becomes_markup_on_the_page_or_in_the_ui() -> None:
     grid = Grid(["a", HOSTILE], [[HOSTILE, HOSTILE], ["x", "1"]], 1, frozenset({1}), HOSTILE)
     page = Page(
-        HOSTILE, HOSTILE, [Fact(HOSTILE, HOSTILE)], [Section(HOSTILE, HOSTILE, [grid])], True, "", [(HOSTILE, HOSTILE)]
-    )
-    plain = replace(page, sections=[], title="", subtitle="", facts=[], terms=[])
+        HOSTILE, HOSTILE, [Fact(HOSTILE, HOSTILE)], [Section(HOSTILE, HOSTILE, [grid])], HOSTILE, HOSTILE, HOSTILE, [(HOSTILE, HOSTILE)],
+        (HOSTILE,),
+    )  # fmt: skip
+    plain = replace(page, sections=[], title="", subtitle="", facts=[])
     tags, expected = _Tags(), _Tags()
     tags.feed(as_html(page))
     expected.feed(as_html(plain))

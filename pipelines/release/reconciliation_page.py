@@ -1,7 +1,7 @@
 """The page that reconciles a year: from the delivered rows to the bill files, with every difference named.
 
-Belongs here: which figures stand on the page, in which order and words; the page as markdown for the UI and as a file.
-Does not belong here: computing them (``assets``), how the file looks (``reconciliation_page.html``).
+Belongs here: which figures stand on the page, in which order and words; writing it.
+Does not belong here: computing them (``assets``), how a page looks (``pipelines.pages``).
 
 Nothing on it depends on when or where it is written: the same year gives the same page, byte for byte.
 """
@@ -9,20 +9,17 @@ Nothing on it depends on when or where it is written: the same year gives the sa
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from decimal import Decimal
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import ibis
-import ibis.expr.types as ir
 
 from assets.contents import contents_of, digest_of
 from assets.durable import whole_file
-from assets.stage import CONTRACTS, Session, slices_of
-from pipelines.metadata import as_plain_text, shown_value
+from assets.stage import Session
+from pipelines.pages.figures import Read, Rows, count, dollars, percent, scaled, sums_by
+from pipelines.pages.page import Fact, Grid, Page, Section, as_html
 from pipelines.release.gate import gate_of, require_run
 from pipelines.session import read_session
 from pipelines.summary import DERIVATIONS
@@ -65,109 +62,15 @@ _OUTCOMES = {
 }
 
 
-@dataclass(frozen=True)
-class Fact:
-    """One figure of the page's head; ``is_good`` is False where somebody has to look."""
-
-    title: str
-    text: str
-    is_good: bool = True
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table: cells as text, figures from column ``numbers_from`` on. ``strong`` are rows that are totals."""
-
-    columns: list[str]
-    rows: list[list[str]]
-    numbers_from: int = 1
-    strong: frozenset[int] = frozenset()
-    title: str = ""
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page."""
-
-    title: str
-    words: str
-    grids: list[Grid]
-
-
-@dataclass(frozen=True)
-class Page:
-    """All of it. ``adds_up`` is False where an identity does not hold."""
-
-    title: str
-    subtitle: str
-    facts: list[Fact]
-    sections: list[Section]
-    adds_up: bool
-    digest: str = ""
-    terms: list[tuple[str, str]] = field(default_factory=list)
-
-
-Rows = list[dict[str, Any]]
-
-
-def _count(number: Any) -> str:
-    return f"{number or 0:,}"
-
-
-def _scaled(number: int | None, decimals: int) -> str:
-    return "" if number is None else f"{Decimal(number).scaleb(-decimals):,.{decimals}f}"
-
-
-def _dollars(cents: int | None) -> str:
-    return _scaled(cents, 2)
-
-
-def _percent(now: int, then: int) -> str:
-    """The change, in tenths of a percent; empty where there was nothing."""
-    if not then:
-        return ""
-    tenths = rounded(Fraction(1000 * (now - then), then))
-    return f"{'+' if tenths > 0 else ''}{Decimal(tenths).scaleb(-1):,.1f} %"
-
-
-class _Read:
-    """Small tables of the year, as rows."""
-
-    def __init__(self, session: Session, billing_year: int) -> None:
-        self._session, self._year = session, billing_year
-
-    def table(self, name: str) -> ir.Table:
-        contract = CONTRACTS[name]
-        return contract.conform(
-            self._session.store.read(contract, self._year, slices_of(contract, self._session.workspace))
-        )
-
-    def rows(self, table: ir.Table | str) -> Rows:
-        chosen = self.table(table).order_by(CONTRACTS[table].key) if isinstance(table, str) else table
-        return [{k: _whole(v) for k, v in r.items()} for r in self._session.store.con.to_pyarrow(chosen).to_pylist()]
-
-
-def _whole(value: Any) -> Any:
-    return int(value) if isinstance(value, Decimal) else value
-
-
-def _sums(rows: Iterable[dict[str, Any]], by: str, *names: str) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(names, 0))
-    for row in rows:
-        for name in names:
-            found[row[by]][name] += row[name] or 0
-    return dict(sorted(found.items()))
-
-
 # --- what adds up
 
 
 def _side(text: str, thousandths: int) -> tuple[str, str]:
     """What a side of an identity is, and its figure: cents as dollars, whole counts without decimals."""
     if text.endswith(", cents"):
-        return text.removesuffix(", cents") + ", $", _scaled(thousandths // 1000, 2)
+        return text.removesuffix(", cents") + ", $", scaled(thousandths // 1000, 2)
     whole, rest = divmod(thousandths, 1000)
-    return text, f"{whole:,}" if not rest else _scaled(thousandths, 3)
+    return text, f"{whole:,}" if not rest else scaled(thousandths, 3)
 
 
 def _identities(rows: Rows) -> Section:
@@ -184,7 +87,7 @@ def _identities(rows: Rows) -> Section:
         left, right = (_side(first[f"{s}_side"], first[f"{s}_thousandths"]) for s in ("left", "right"))
         figures = [left[1], right[1]] if is_one else ["", ""]
         of_all.append(
-            [name, left[0], right[0], *figures, _count(len(compared)), _count(equal), _count(len(compared) - equal)]
+            [name, left[0], right[0], *figures, count(len(compared)), count(equal), count(len(compared) - equal)]
         )
         differing += [
             [
@@ -244,16 +147,16 @@ def _account(account: Rows) -> list[Section]:
     groups = [districts[i : i + DISTRICTS_IN_A_TABLE] for i in range(0, len(districts), DISTRICTS_IN_A_TABLE)]
     volumes = []
     for group in groups:
-        grid = _matrix(account, group, "volume_thousandths", lambda n: _scaled(n, 3) if n else "0", total=False)
+        grid = _matrix(account, group, "volume_thousandths", lambda n: scaled(n, 3) if n else "0", total=False)
         unit = ["unit", *(units[d].replace("_", " ") for d in group)]
         volumes.append(Grid(grid.columns, [unit, *grid.rows], 1, frozenset(n + 1 for n in grid.strong)))
-    rows = [_matrix(account, g, "rows", _count, total=len(groups) == 1) for g in groups]
+    rows = [_matrix(account, g, "rows", count, total=len(groups) == 1) for g in groups]
     if len(groups) > 1:
         everyone = [
             {"district_id": "all districts", "step": step, "rows": sums["rows"]}
-            for step, sums in _sums(account, "step", "rows").items()
+            for step, sums in sums_by(account, "step", "rows").items()
         ]
-        rows.insert(0, _matrix(everyone, ["all districts"], "rows", _count, total=False))
+        rows.insert(0, _matrix(everyone, ["all districts"], "rows", count, total=False))
     return [
         Section(
             "Rows, from the deliveries to the averages",
@@ -272,7 +175,7 @@ def _account(account: Rows) -> list[Section]:
 # --- services, dollars
 
 
-def _services(read: _Read) -> tuple[Section, dict[str, int]]:
+def _services(read: Read) -> tuple[Section, dict[str, int]]:
     basis = read.table("billing_basis")
     found = {
         r["derivation"]: r
@@ -288,7 +191,7 @@ def _services(read: _Read) -> tuple[Section, dict[str, int]]:
 
     def add(title: str, of: Rows) -> int:
         sums = [sum(r[name] for r in of) for name in names]
-        rows.append([title, _count(sums[0]), *(_scaled(n, 3) for n in sums[1:])])
+        rows.append([title, count(sums[0]), *(scaled(n, 3) for n in sums[1:])])
         return sums[0]
 
     for outcome, derivations in _OUTCOMES.items():
@@ -306,12 +209,12 @@ def _services(read: _Read) -> tuple[Section, dict[str, int]]:
         .order_by(ibis.desc("services"), "derivation", "derivation_note")
     )
     listed = [
-        [DERIVATIONS[r["derivation"]], r["derivation_note"], _count(r["services"])] for r in reasons[:_MOST_LISTED]
+        [DERIVATIONS[r["derivation"]], r["derivation_note"], count(r["services"])] for r in reasons[:_MOST_LISTED]
     ]
     if len(reasons) > _MOST_LISTED:
         rest = sum(r["services"] for r in reasons[_MOST_LISTED:])
         listed.append(
-            ["others", f"{len(reasons) - _MOST_LISTED:,} further reasons, each in billing_basis", _count(rest)]
+            ["others", f"{len(reasons) - _MOST_LISTED:,} further reasons, each in billing_basis", count(rest)]
         )
     unit = next(iter(read.rows(basis.select("volume_unit").distinct().order_by("volume_unit"))), {"volume_unit": ""})[
         "volume_unit"
@@ -324,7 +227,7 @@ def _services(read: _Read) -> tuple[Section, dict[str, int]]:
     return Section("Services", words, grids), counts
 
 
-def _amounts(read: _Read, with_files: bool) -> tuple[Section, int]:
+def _amounts(read: Read, with_files: bool) -> tuple[Section, int]:
     bills, lines = read.table("bills"), read.table("bill_lines")
     a_year = (bills.amount_cents * bills.bills_in_period).sum().fill_null(0)
     by_agency = read.rows(
@@ -350,9 +253,9 @@ def _amounts(read: _Read, with_files: bool) -> tuple[Section, int]:
         last = ["All", *(show(sum(r[n] for r in rows)) for n, show in names.items())]
         return [*shown, last], frozenset({len(shown)})
 
-    agencies, bold = totalled(by_agency, "billing_agency", {"services": _count, "held": _count, "a_year": _dollars})
+    agencies, bold = totalled(by_agency, "billing_agency", {"services": count, "held": count, "a_year": dollars})
     charges, strong = totalled(
-        by_charge, "charge_code", {"lines": _count, "a_year": _dollars, "regional": _dollars, "local": _dollars}
+        by_charge, "charge_code", {"lines": count, "a_year": dollars, "regional": dollars, "local": dollars}
     )
     grids = [
         Grid(["billing agency", "services", "of which held", "bills, $ a year"], agencies, 1, bold, "Bills"),
@@ -360,8 +263,8 @@ def _amounts(read: _Read, with_files: bool) -> tuple[Section, int]:
     ]
     if with_files:
         files = [
-            [r["billing_agency"], r["file"], r["content_hash"][:16], _count(r["records"]), _scaled(r["winter_average_thousandths"], 3),
-             _dollars(r["amount_cents"])]
+            [r["billing_agency"], r["file"], r["content_hash"][:16], count(r["records"]), scaled(r["winter_average_thousandths"], 3),
+             dollars(r["amount_cents"])]
             for r in read.rows("bill_files")
         ]  # fmt: skip
         columns = ["billing agency", "file", "SHA-256 begins", "records", "sum of averages", "first bills, $"]
@@ -370,7 +273,8 @@ def _amounts(read: _Read, with_files: bool) -> tuple[Section, int]:
     return Section("Bills, lines and files", words, grids), total
 
 
-def _against_last_year(rows: Rows, year: Year) -> Section:
+def against_last_year(rows: Rows, year: Year) -> Section:
+    """Services, averages and dollars of the year beside the year before, by class and by district, from ``year_on_year``."""
     names = [
         name
         for base in ("services", "averaged", "average_sum_thousandths", "amount_a_year_cents")
@@ -401,15 +305,15 @@ def _against_last_year(rows: Rows, year: Year) -> Section:
             mean(s["average_sum_thousandths"], s["averaged"]),
             mean(s["prior_average_sum_thousandths"], s["prior_averaged"]),
         )
-        moved = _percent(now, then) if now is not None and then is not None and is_same_unit else ""
+        moved = percent(now, then) if now is not None and then is not None and is_same_unit else ""
         return [
-            title, _count(s["services"]), _count(s["prior_services"]), _percent(s["services"], s["prior_services"]),
-            _scaled(now, 3), _scaled(then, 3), moved, _dollars(s["amount_a_year_cents"]), _dollars(s["prior_amount_a_year_cents"]),
-            _percent(s["amount_a_year_cents"], s["prior_amount_a_year_cents"]),
+            title, count(s["services"]), count(s["prior_services"]), percent(s["services"], s["prior_services"]),
+            scaled(now, 3), scaled(then, 3), moved, dollars(s["amount_a_year_cents"]), dollars(s["prior_amount_a_year_cents"]),
+            percent(s["amount_a_year_cents"], s["prior_amount_a_year_cents"]),
         ]  # fmt: skip
 
     def grid(by: str, title: str) -> Grid:
-        sums = _sums(rows, by, *names)
+        sums = sums_by(rows, by, *names)
         shown = [line(_PLACES.get(key, key.replace("_", " ")), of) for key, of in sums.items()]
         shown.append(line("All", {n: sum(of[n] for of in sums.values()) for n in names}))
         return Grid([title, *columns[1:]], shown, 1, frozenset({len(shown) - 1}))
@@ -431,8 +335,8 @@ def _control_totals(rows: Rows) -> Section:
     shown = [
         [
             r["district_id"], r["source_file"],
-            "" if r["control_records"] is None else _count(r["control_records"]), _count(r["records"]),
-            _scaled(r["control_quantity_thousandths"], 3), _scaled(r["delivered_quantity_thousandths"], 3),
+            "" if r["control_records"] is None else count(r["control_records"]), count(r["records"]),
+            scaled(r["control_quantity_thousandths"], 3), scaled(r["delivered_quantity_thousandths"], 3),
         ]
         for r in stated
     ]  # fmt: skip
@@ -441,13 +345,13 @@ def _control_totals(rows: Rows) -> Section:
     return Section("Control totals of the districts", words, [Grid(columns, shown, 2)] if shown else [])
 
 
-def _extract(read: _Read) -> Section:
+def _extract(read: Read) -> Section:
     seen = read.rows("cis_extracts")
     before, last_year = read.rows("extract_refresh"), read.rows("extract_changes")
-    came = [[_count(r["place"]), str(r["as_of"] or "not stated"), r["content_hash"][:16]] for r in seen]
+    came = [[count(r["place"]), str(r["as_of"] or "not stated"), r["content_hash"][:16]] for r in seen]
     kinds = sorted({r["change"] for r in [*before, *last_year]})
     counts = [
-        [kind.replace("_", " "), *(_count(sum(r["change"] == kind for r in rows)) for rows in (before, last_year))]
+        [kind.replace("_", " "), *(count(sum(r["change"] == kind for r in rows)) for rows in (before, last_year))]
         for kind in kinds
     ]
     grids = [Grid(["extract", "as of", "SHA-256 begins"], came, 3)]
@@ -491,7 +395,7 @@ def page_of(session: Session, billing_year: int, *, in_run: bool = False) -> Pag
     year = workspace.year(billing_year)
     if not in_run:
         require_run(session, billing_year)
-    read = _Read(session, billing_year)
+    read = Read(session, billing_year)
     identities, account, totals = (read.rows(name) for name in ("reconciliation", "volume_account", "delivery_totals"))
     ours = [r for r in identities if r["identity"] not in STATED_BY_THE_DISTRICT]
     wrong = [r for r in identities if r["difference_thousandths"]]
@@ -506,7 +410,7 @@ def page_of(session: Session, billing_year: int, *, in_run: bool = False) -> Pag
         Fact("Identities", f"{len(identities) - len(wrong):,} of {len(identities):,} hold", not wrong),
         Fact("Rows delivered", f"{delivered:,}; {left:,} unaccounted for", not left),
         Fact("Services", f"{counts['all']:,} = {outcomes}", counts["Held"] == 0),
-        Fact("Bills", f"${_dollars(a_year)} a year, as preview", True),
+        Fact("Bills", f"${dollars(a_year)} a year, as preview", True),
     ]
     if found is not None:
         held_up = (
@@ -521,7 +425,7 @@ def page_of(session: Session, billing_year: int, *, in_run: bool = False) -> Pag
         *_account(account),
         services,
         amounts,
-        _against_last_year(read.rows("year_on_year"), year),
+        against_last_year(read.rows("year_on_year"), year),
         _control_totals(totals),
         _extract(read),
         *([_gate(found)] if found is not None else []),
@@ -534,45 +438,13 @@ def page_of(session: Session, billing_year: int, *, in_run: bool = False) -> Pag
         f"{year.averaging.file}, rates by {rates}.",
         facts,
         sections,
-        adds_up,
+        "reconciliation, volume_account, year_on_year, billing_basis, bills, bill_lines",
         digest_of(contents) if contents else "",
+        "How to read the account of rows and volume",
         [(_STEP_NAMES[step].removeprefix("of which "), meaning) for step, meaning in VOLUME_STEPS.items() if step in {r["step"] for r in account}],
+        ("Prepared by, date", "Reviewed by, date"),
+        adds_up,
     )  # fmt: skip
-
-
-# --- as text
-
-
-def as_markdown(page: Page) -> str:
-    """The page for the UI; nothing that a file says can end its cell or become markup."""
-    lines = [f"**{as_plain_text(page.title)}**", "", as_plain_text(page.subtitle), ""]
-    lines += [
-        f"- {as_plain_text(fact.title)}: {'' if fact.is_good else '**'}{as_plain_text(fact.text)}{'' if fact.is_good else '**'}"
-        for fact in page.facts
-    ]
-    for section in page.sections:
-        lines += ["", f"#### {as_plain_text(section.title)}", "", as_plain_text(section.words)]
-        for grid in section.grids:
-            if grid.title:
-                lines += ["", f"**{as_plain_text(grid.title)}**"]
-            lines += ["", "| " + " | ".join(shown_value("", c) or " " for c in grid.columns) + " |"]
-            lines.append(
-                "|" + "|".join("---:" if n >= grid.numbers_from else "---" for n in range(len(grid.columns))) + "|"
-            )
-            for number, row in enumerate(grid.rows):
-                cells = [shown_value("", cell) for cell in row]
-                mark = "**" if number in grid.strong else ""
-                lines.append("| " + " | ".join(f"{mark}{cell}{mark}" if cell else "" for cell in cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def as_html(page: Page) -> str:
-    """The page as one file that needs nothing else: no script, no address, printable."""
-    from jinja2 import Environment, StrictUndefined
-
-    template = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(template).render(page=page) + "\n"
 
 
 def write_page(workspace: Workspace, billing_year: int, to: Path | None = None) -> tuple[Page, Path]:
