@@ -25,7 +25,7 @@ import ibis.expr.types as ir
 
 from assets.deliveries import content_hash_of
 from assets.durable import force_to_disk
-from assets.stage import Making, Session, Slice, asset_facts, years_of
+from assets.stage import Making, Session, Slice, asset_facts, with_next_step, years_of
 from assets.store import WHOLE, Store, Stored
 from rate_tables.exact import DECIMALS_OF_SUFFIX, truncating_divide
 from validations.tables import BILL_FILES
@@ -167,7 +167,9 @@ def bill_files_asset(workspace: Workspace) -> dg.AssetsDefinition:
         ins={name: dg.AssetIn(key=[name]) for name in ("billing_basis", "bills", "sewer_services", "reconciliation")},
         partitions_def=years_of(workspace),
         group_name="release",
-        description=f"Drafts of what leaves the house, each marked as not approved. One row per {BILL_FILES.row}.",
+        description=with_next_step(
+            BILL_FILES, f"Drafts of what leaves the house, each marked as not approved. One row per {BILL_FILES.row}."
+        ),
         required_resource_keys={"session"},
         **asset_facts(BILL_FILES, workspace),
     )

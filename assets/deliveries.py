@@ -20,7 +20,7 @@ from assets.durable import whole_file
 from assets.pulling import Pulled, Remembered, names_in_words, pull
 from assets.pulling.archive import archived, content_hash_of
 from assets.pulling.location import Patience
-from assets.stage import Making, Session, Slice, asset_facts, version_of, years_of
+from assets.stage import Making, Session, Slice, asset_facts, version_of, with_next_step, years_of
 from validations.district import District
 from validations.tables import DELIVERIES
 from validations.workspace import Workspace
@@ -223,8 +223,11 @@ def deliveries_asset(entry: District, workspace: Workspace) -> dg.AssetsDefiniti
         key=["deliveries", entry.district],
         partitions_def=years_of(workspace),
         group_name="deliveries",
-        description=f"Files of {entry.name}, one row per {DELIVERIES.row}. Pulled from where the registry says and kept "
-        "unchanged under the hash of their content; the same content twice is one delivery, changed content a new version.",
+        description=with_next_step(
+            DELIVERIES,
+            f"Files of {entry.name}, one row per {DELIVERIES.row}. Pulled from where the registry says and kept unchanged under the hash of "
+            "their content; the same content twice is one delivery, changed content a new version.",
+        ),
         required_resource_keys={"session"},
         **asset_facts(DELIVERIES, workspace),
     )

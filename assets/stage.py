@@ -21,7 +21,9 @@ import duckdb
 import ibis
 import ibis.expr.types as ir
 
+from assets.column_lineage import column_sources
 from assets.kept import Bench
+from assets.next_steps import NEXT_STEPS
 from assets.store import WHOLE, Store, Stored
 from validations import tables
 from validations.contract import Contract
@@ -65,6 +67,7 @@ class Making:
     contract: Contract
     year: int
     slices: dict[str, Slice]
+    column_lineage: dg.TableColumnLineage | None = None
 
 
 @cache
@@ -120,6 +123,12 @@ def column_schema(contract: Contract) -> dg.TableSchema:
     )
 
 
+def with_next_step(contract: Contract, description: str) -> str:
+    """A description, and below it what a person does next who has looked at the table."""
+    step = NEXT_STEPS.get(contract.name)
+    return f"{description}\n\n**What to do next.** {step}" if step else description
+
+
 def asset_facts(contract: Contract, workspace: Workspace) -> dict[str, Any]:
     """What every asset carries: owner, kinds, column schema, code version."""
     return {
@@ -135,7 +144,7 @@ def asset_out(contract: Contract, workspace: Workspace, part: str | None, group:
     return dg.AssetOut(
         key=[contract.name, part] if part else [contract.name],
         group_name=group,
-        description=f"{text}. One row per {contract.row}.",
+        description=with_next_step(contract, f"{text}. One row per {contract.row}."),
         **asset_facts(contract, workspace),
     )
 
@@ -173,7 +182,7 @@ class Stage:
     @property
     def description(self) -> str:
         text = inspect.cleandoc(self.function.__doc__ or "")
-        return f"One row per {self.contract.row}.\n\n{text}"
+        return with_next_step(self.contract, f"One row per {self.contract.row}.\n\n{text}")
 
     def input_keys(self, workspace: Workspace) -> dict[str, dg.AssetKey]:
         """Argument name -> asset, one argument per district where each district has its own asset."""
@@ -199,7 +208,29 @@ class Stage:
             version = version_of(self.contract.name, slice_id, year_version(year), *(v for _, v in given.values()))
             return Slice(version, lambda: self._made({n: read() for n, (read, _) in given.items()}, year, extra))
 
-        return Making(self.contract, year.billing_year, {s: slice_of(s) for s in wanted})
+        return Making(
+            self.contract,
+            year.billing_year,
+            {s: slice_of(s) for s in wanted},
+            self.column_lineage(set(stored), of_year),
+        )
+
+    def column_lineage(self, arguments: set[str], of_year: dict[str, Any]) -> dg.TableColumnLineage | None:
+        """Which columns of which assets each column comes from, where the function can be asked without rows."""
+        if not self.built_once:
+            return None
+        without_rows = {n: ibis.table(CONTRACTS[n.removeprefix(PRIOR)].schema, name=n) for n in self.inputs}
+        sources = column_sources(self.contract.conform(self.function(**without_rows, **of_year)))
+
+        def assets_of(name: str) -> list[dg.AssetKey]:
+            return [dg.AssetKey(a.split("__")) for a in sorted(arguments) if a == name or a.startswith(f"{name}__")]
+
+        return dg.TableColumnLineage(
+            {
+                column: [dg.TableColumnDep(key, of) for name, of in sorted(found) for key in assets_of(name)]
+                for column, found in sources.items()
+            }
+        )
 
     def _made(self, tables: dict[str, ir.Table], year: Year, extra: dict[str, Any]) -> ir.Table:
         if not self.built_once:

@@ -14,8 +14,12 @@ from typing import Annotated
 
 import typer
 
+from pipelines.explain import commands as explain_commands
+from pipelines.letters import commands as letter_commands
+from pipelines.questions import commands as question_commands
 from pipelines.release import commands as release_commands
 from pipelines.release import correction_commands, exchange_commands
+from pipelines.reports import commands as report_commands
 from pipelines.review import commands as review_commands
 
 app = typer.Typer(
@@ -293,6 +297,11 @@ def district_guess(
 def ui(
     workspace: WorkspaceOption = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 3000,
+    *,
+    read_only: Annotated[
+        bool,
+        typer.Option("--read-only", help="For reviewers: everything can be looked at, nothing started or changed."),
+    ] = False,
 ) -> None:
     """Start the Dagster UI on this machine, showing the workspace's runs."""
     from pipelines.annual_update import use_dagster_home
@@ -303,7 +312,8 @@ def ui(
     use_dagster_home(chosen)
     typer.echo(f"{chosen.file.name}: http://127.0.0.1:{port} (Ctrl-C ends it)")
     program = str(Path(sys.executable).with_name("dagster-webserver"))
-    os.execv(program, [program, "-m", "pipelines.definitions", "-h", "127.0.0.1", "-p", str(port)])  # noqa: S606
+    more = ["--read-only"] if read_only else []
+    os.execv(program, [program, "-m", "pipelines.definitions", "-h", "127.0.0.1", "-p", str(port), *more])  # noqa: S606
 
 
 rates = typer.Typer(
@@ -492,9 +502,13 @@ def adjustment_renewals(year: YearArgument, workspace: WorkspaceOption = None) -
 
 
 review_commands.register(app)
+explain_commands.register(app)
 release_commands.register(app)
 correction_commands.register(app)
 exchange_commands.register(app)
+letter_commands.register(app)
+report_commands.register(app)
+question_commands.register(app)
 
 
 def _print_table(table) -> None:  # type: ignore[no-untyped-def]

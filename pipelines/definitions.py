@@ -35,10 +35,12 @@ from assets.released_class_averages import released_class_averages_asset
 from assets.service_consumption import service_consumption, unmatched
 from assets.stage import Stage
 from assets.volume_account import counted_volume, volume_account
-from assets.winter_averages import class_averages, winter_averages
+from assets.winter_averages import class_averages, counted_use, winter_averages
 from assets.worklist import worklist
 from assets.year_on_year import year_on_year
 from pipelines.checks import checks_on
+from pipelines.expectations import JOB as POPULATION
+from pipelines.expectations import population_checks
 from pipelines.io_manager import store_io_manager
 from pipelines.session import session_resource
 from validations.workspace import Workspace
@@ -49,7 +51,7 @@ JOB = "annual_update"
 warnings.filterwarnings("ignore", category=PreviewWarning)
 
 STAGES: list[Stage] = [
-    service_consumption, unmatched, adjustment_steps, refused_adjustments, irregular_use, proposed_corrections, district_use, findings, decisions, adjusted_consumption, winter_averages, class_averages, billing_basis, rate_schedule, bills, bill_lines,
+    service_consumption, unmatched, adjustment_steps, refused_adjustments, irregular_use, proposed_corrections, district_use, findings, decisions, adjusted_consumption, counted_use, winter_averages, class_averages, billing_basis, rate_schedule, bills, bill_lines,
     worklist, counted_volume, volume_account, year_on_year, reconciliation,
 ]  # fmt: skip
 
@@ -89,18 +91,24 @@ def build_checks(workspace: Workspace, assets: list[dg.AssetsDefinition]) -> lis
 def build_definitions(workspace: Workspace, loggers: Mapping[str, dg.LoggerDefinition] | None = None) -> dg.Definitions:
     """The definitions of a workspace. ConfigError if something a person wrote in it is wrong."""
     assets = build_assets(workspace)
-    checks = build_checks(workspace, assets)
+    checks, population = build_checks(workspace, assets), population_checks(workspace)
     job = dg.define_asset_job(
         JOB,
-        selection=dg.AssetSelection.all(),
+        selection=dg.AssetSelection.all() - dg.AssetSelection.checks(population),
         executor_def=dg.in_process_executor,
         description="The annual update of one billing year: choose the year as the partition.",
+    )
+    against_last_year = dg.define_asset_job(
+        POPULATION,
+        selection=dg.AssetSelection.checks(population),
+        executor_def=dg.in_process_executor,
+        description="What a reviewer would say aloud of a year, against the year before: choose the year as the partition.",
     )
     resources: dict[str, Any] = {"session": session_resource(workspace), "io_manager": store_io_manager}
     return dg.Definitions(
         assets=assets,
-        asset_checks=checks,
-        jobs=[job],
+        asset_checks=[*checks, population],
+        jobs=[job, against_last_year],
         resources=resources,
         loggers=dict(loggers or {}) or None,
         executor=dg.in_process_executor,

@@ -4,13 +4,19 @@ Belongs here: deciding which slices have to be made again, and telling the UI wh
 Does not belong here: files and their atomic writing (``assets.store``), what a table is.
 """
 
+from typing import Any
+
 import dagster as dg
 
 from assets.stage import CONTRACTS, OFFICE_SHEETS, PER_DISTRICT, Making, Session, all_slices
 from assets.store import WHOLE, Stored
-from pipelines.metadata import described
-from pipelines.release.reconciliation_page import as_markdown, page_of
-from validations.tables import RECONCILIATION
+from pipelines.metadata import described, lineage_table, markdown_table
+from pipelines.pages.figures import Read
+from pipelines.pages.page import as_markdown
+from pipelines.pictures.charts import as_image
+from pipelines.pictures.of_year import numbers_of, pictures_of, worst_of_each_district
+from pipelines.release.reconciliation_page import page_of
+from validations.tables import RECONCILIATION, WORKLIST
 
 
 class StoreIOManager(dg.IOManager):
@@ -28,17 +34,36 @@ class StoreIOManager(dg.IOManager):
                 made.append(slice_id)
         rows = sum(store.rows(obj.contract, obj.year, s) for s in obj.slices)
         table = store.read(obj.contract, obj.year, obj.slices)
-        page = {}
+        shown: dict[str, Any] = dict(numbers_of(obj.contract.name, Read(self._session, obj.year)))
         if obj.contract is RECONCILIATION:
             text = as_markdown(page_of(self._session, obj.year, in_run=True))
-            page = {"the year on one page": dg.MetadataValue.md(text)}
+            shown["the year on one page"] = dg.MetadataValue.md(text)
+        if obj.contract is WORKLIST:
+            worst = worst_of_each_district(Read(self._session, obj.year))
+            listed = markdown_table(worst, list(worst[0])) if worst else "*nothing at stake*"
+            shown["worst of each district, and what to do"] = dg.MetadataValue.md(listed)
+        pictures = pictures_of(obj.contract.name, self._session, obj.year)
+        if pictures:
+            shown["pictures"] = dg.MetadataValue.md("\n\n".join(map(as_image, pictures)))
+        if obj.column_lineage:
+            shown["dagster/column_lineage"] = obj.column_lineage
+            shown["where each column comes from"] = dg.MetadataValue.md(lineage_table(obj.column_lineage))
+        before = self._rows_a_year_before(obj)
+        if before is not None:
+            shown["rows a year before"] = before
         context.add_output_metadata(
             {
-                **page,
+                **shown,
                 **described(obj.contract, table, rows),
                 "made": ", ".join(made) if made else "nothing: all inputs are as they were",
             }
         )
+
+    def _rows_a_year_before(self, obj: Making) -> int | None:
+        """None where that year has not been run."""
+        store = self._session.store
+        there = [s for s in obj.slices if store.path(obj.contract, obj.year - 1, s).exists()]
+        return sum(store.rows(obj.contract, obj.year - 1, s) for s in there) if there else None
 
     def load_input(self, context: dg.InputContext) -> Stored:
         name, *part = context.asset_key.path

@@ -21,6 +21,7 @@ HIDDEN = {
     "raw_text", "evidence", "evidence_seen", "evidence_now", "evidence_hash", "content_hash", "decided_by", "reason", "entered_by", "approved_by",
 }  # fmt: skip
 PREVIEW_ROWS = 8
+LONGEST_CELL = 500
 
 
 def as_plain_text(text: str) -> str:
@@ -48,7 +49,8 @@ def shown_value(name: str, value: Any) -> str:
         case dt.datetime() | dt.date():
             return value.isoformat()[:10]
         case _:
-            return as_plain_text(str(value)[:200])
+            text = str(value)
+            return as_plain_text(text if len(text) <= LONGEST_CELL else f"{text[: LONGEST_CELL - 1]}…")
 
 
 def markdown_table(rows: list[dict[str, Any]], columns: list[str]) -> str:
@@ -96,6 +98,16 @@ def described(contract: Contract, table: ir.Table, rows: int) -> dict[str, Any]:
         markdown_table(table.select(*columns).limit(PREVIEW_ROWS).to_pyarrow().to_pylist(), columns)
     )
     return facts
+
+
+def lineage_table(lineage: dg.TableColumnLineage) -> str:
+    """Column -> the columns it is computed from; a constant, a count or a rule's figure has none."""
+    lines = ["| column | computed from |", "|---|---|"]
+    for column, found in lineage.deps_by_column.items():
+        # Each district has an asset of its own; the table's name says enough.
+        sources = sorted({f"{dep.asset_key.path[0]}.{dep.column_name}" for dep in found})
+        lines.append(f"| {as_plain_text(column)} | {as_plain_text(', '.join(sources))} |")
+    return "\n".join(lines)
 
 
 def _whole(value: Any) -> Any:

@@ -163,7 +163,8 @@ def connect_for_reading(workspace: Workspace, billing_year: int) -> duckdb.DuckD
     if not workspace.database.exists():
         raise NotRun(f"billing year {billing_year} has not been run here; run: annual-billing run {billing_year}")
     con = duckdb.connect(str(workspace.database), read_only=True)
-    if not _rows(con, "SELECT 1 FROM billing_basis WHERE billing_year = $year LIMIT 1", billing_year):
+    # Not a parameter: with any, DuckDB imports pandas, which commands that read little would wait for.
+    if not con.execute(f"SELECT 1 FROM billing_basis WHERE billing_year = {billing_year:d} LIMIT 1").fetchall():  # noqa: S608
         con.close()
         raise NotRun(f"billing year {billing_year} has not been run here; run: annual-billing run {billing_year}")
     return con
