@@ -6,14 +6,15 @@ YEAR ?= 2019
 SAMPLE := data/sample
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet -c constraints.txt
 
-.PHONY: help run test bench ui clean
+.PHONY: help run test bench ui review-ui clean
 
 help:
-	@echo "make run    set up, make the sample workspace, run its annual update of $(YEAR)"
-	@echo "make test   set up, then all tests, lint and types"
-	@echo "make bench  set up, then measure: rated lines, broken files, irregular use, 200 kills (two hours)"
-	@echo "make ui     the Dagster UI on http://127.0.0.1:3000, showing the runs that make run made"
-	@echo "make clean  remove what make run made of the sample (not .venv)"
+	@echo "make run        set up, make the sample workspace, run its annual update of $(YEAR)"
+	@echo "make test       set up, then all tests, lint and types"
+	@echo "make bench      set up, then measure: rated lines, broken files, irregular use, 200 kills (two hours)"
+	@echo "make ui         the Dagster UI on http://127.0.0.1:3000, showing the runs that make run made"
+	@echo "make review-ui  the same for reviewers on http://127.0.0.1:3001: all to be seen, nothing to be started"
+	@echo "make clean      remove what make run made of the sample (not .venv)"
 
 $(VENV)/.python:
 	@echo "Making $(VENV) with $$($(PYTHON) --version)"
@@ -50,6 +51,9 @@ bench: $(VENV)/.test
 
 ui: $(VENV)/.run
 	@$(BIN)/annual-billing ui --workspace $(SAMPLE)
+
+review-ui: $(VENV)/.run
+	@$(BIN)/annual-billing ui --workspace $(SAMPLE) --port 3001 --read-only
 
 clean:
 	rm -rf $(SAMPLE)/work $(SAMPLE)/deliveries $(SAMPLE)/cis_extract $(SAMPLE)/adjustments $(SAMPLE)/truth

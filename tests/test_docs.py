@@ -21,12 +21,16 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from whole_runs import PROGRAM, ROOT, SAMPLE_YEAR, SampleRun
 
+from assets.next_steps import NEXT_STEPS
+from assets.stage import CONTRACTS
+from pipelines.cli import app
 from pipelines.district_entry.guess import guess
 from pipelines.release.reconciliation_page import page_of
 from pipelines.session import read_session
 from rate_tables.config_file import load_config
 from validations import district, layout, source
 from validations.district import District
+from validations.expectations import ExpectationLimits
 from validations.reasons import REASONS
 from validations.tables import DELIVERY_STATUSES
 from validations.workspace import Workspace
@@ -204,3 +208,21 @@ def test_every_part_and_line_of_the_reconciliation_page_is_explained(sample: Sam
     ], "which have a heading together"
     shown = {row[0] for section in page.sections[:3] for grid in section.grids for row in grid.rows} - {"unit"}
     assert shown - described == set()
+
+
+def test_limits_of_expectations_are_described_with_their_defaults() -> None:
+    text = (ROOT / "docs" / "reports.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.S)
+    described = yaml.safe_load(block)["expectations"]
+    assert described.keys() == ExpectationLimits.model_fields.keys()
+    assert ExpectationLimits.model_validate({k: str(v) for k, v in described.items()}) == ExpectationLimits()
+
+
+def test_every_command_stands_in_the_readme_and_what_the_ui_tells_to_call_is_a_command() -> None:
+    names = {c.name or c.callback.__name__.replace("_", "-") for c in app.registered_commands if c.callback}
+    groups = {g.name for g in app.registered_groups if g.name}
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert {name for name in names | groups if f"    annual-billing {name} " not in text} == set()
+    called = re.findall(r"annual-billing ([a-z-]+)", " ".join(NEXT_STEPS.values()))
+    assert set(called) <= names | groups
+    assert NEXT_STEPS.keys() <= CONTRACTS.keys()

@@ -122,6 +122,13 @@ def _held_bills(bills: ir.Table, billing_basis: ir.Table) -> ir.Table:
     return bills.filter(bills.status == "held").anti_join(_held_basis(billing_basis), "service_id")
 
 
+def _billed_though_written_off(receivables: ir.Table, billing_basis: ir.Table) -> ir.Table:
+    """Services whose debt was written off and that have an average to be posted."""
+    written_off = receivables.filter(receivables.status == "written_off").select("service_id", "balance_cents")
+    posted = billing_basis.filter(billing_basis.winter_average_thousandths.notnull())
+    return posted.select("service_id", "account_id", "derivation").inner_join(written_off, "service_id")
+
+
 def _differing(reconciliation: ir.Table) -> ir.Table:
     """Identities of our own that do not hold; what a file states of itself is asked of the delivery."""
     r = reconciliation.filter(reconciliation.identity.notin(STATED_BY_THE_DISTRICT))
@@ -223,6 +230,14 @@ CHECKS: list[Check] = [
         ("service_id", "account_id", "period_start", "status_reason"),
         "Every service with an average has bills with amounts.",
         "Add what each of these bills lacks, such as the adopted schedule to rate_tables/ or a strength to the extract, and run again.",
+    ),
+    Check(
+        "nobody_written_off_is_billed", "billing_basis", ("receivables", "billing_basis"), _billed_though_written_off,
+        ("service_id", "account_id", "derivation", "balance_cents"),
+        "No service whose debt was written off is billed anew.",
+        "Close the service in the CIS and refresh the extract; override where somebody else lives there and is to be billed. All of them: "
+        "annual-billing questions YEAR collections_or_written_off.",
+        tied_to=("service_id",),
     ),
     Check(
         "identities_hold", "reconciliation", ("reconciliation",), _differing,

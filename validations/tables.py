@@ -42,6 +42,7 @@ ADJUSTMENT_METHODS = list(get_args(AdjustmentMethod))
 DECISION_WORDS = list(get_args(Decision))
 DECISION_STATUSES = ["stands", "stale", "superseded", "without_finding"]
 STATUSES = ["active", "suspended", "closed"]
+RECEIVABLE_STATUSES = ["current", "collections", "written_off"]
 SEVERITIES = ["info", "review", "must_decide"]
 DELIVERY_STATUSES = [
     "current", "superseded", "same_content", "withdrawn", "unpacked", "sent_before", "still_being_written", "refused",
@@ -287,6 +288,21 @@ STRENGTHS = Contract(
         ),
         "measured_on": column("date", "Day of the sample, or the last of those it is the mean of"),
         "document": column("string", "The report that shows it", not_empty=True),
+    },
+)
+
+RECEIVABLES = Contract(
+    "receivables",
+    "sewer service whose receivables the CIS lists",
+    ("service_id",),
+    {
+        "service_id": _service,
+        "status": column("string", "What became of what is owed", isin=RECEIVABLE_STATUSES),
+        "balance_cents": column("int64", "What is owed", "cents", ge=0, le=100_000_000_000),
+        "credit_cents": column("int64", "What stands to the customer's credit", "cents", ge=0, le=100_000_000_000),
+        "credit_since": column(
+            "date", "Day since which nothing has changed the credit; empty if not known", nullable=True, optional=True
+        ),
     },
 )
 
@@ -585,6 +601,33 @@ _HISTORY = {
     "periods_estimated": column("int64", "Of these, estimated", "rows", ge=0),
     "periods_adjusted": column("int64", "Of these, adjusted", "rows", ge=0),
 }  # fmt: skip
+
+COUNTED_USE = Contract(
+    "counted_use",
+    "service, row of consumption, and stretch of the window in which days of it count towards an average",
+    ("service_id", "whose", *_RECORD, "span_start", "counted_start", "covers"),
+    {
+        "service_id": _service,
+        "whose": column(
+            "string", "own: of the history that the rule asks for; previous_occupant: of the occupant before, where the rule falls back on it",
+            isin=["own", "previous_occupant"],
+        ),
+        "window_no": column("int64", "Place of the service's window among those of the rule", ge=0),
+        "span_start": column("date", "First day of what the rule counts apart: the window, a month of it, or a cycle"),
+        "span_end": column("date", "First day after it"),
+        "span_months": column("int64", "Months that it stands for", "months", ge=1),
+        **_RECORD,
+        "counted_start": column("date", "First day of the row that counts there"),
+        "counted_end": column("date", "First day after"),
+        "covers": column("boolean", "Whether these days count as days of which use is known"),
+        "volume_unit": _volume_unit,
+        "counted_volume_thousandths": column(
+            "int64", "Volume of these days that counts for the service; below zero where a meter is taken off", "thousandths of volume_unit"
+        ),
+        "is_estimated": column("boolean", "The district estimated the row"),
+        "is_adjusted": column("boolean", "An adjustment or a decision says what counts"),
+    },
+)  # fmt: skip
 
 WINTER_AVERAGES = Contract(
     "winter_averages",
@@ -1087,9 +1130,9 @@ ANSWER_TOTALS = Contract(
 
 PUBLISHED = [
     DELIVERIES, DELIVERY_TOTALS, CONSUMPTION, METERS, REJECTED_ROWS, SEWER_SERVICES, METER_LINKS, NON_SEWER_ACCOUNTS,
-    CURRENT_AVERAGES, STRENGTHS, EXTRACT_CHANGES, SERVICE_CONSUMPTION, UNMATCHED, ADJUSTMENTS, PAST_ADJUSTMENTS, ADJUSTMENT_STEPS,
+    CURRENT_AVERAGES, STRENGTHS, RECEIVABLES, EXTRACT_CHANGES, SERVICE_CONSUMPTION, UNMATCHED, ADJUSTMENTS, PAST_ADJUSTMENTS, ADJUSTMENT_STEPS,
     REFUSED_ADJUSTMENTS, IRREGULAR_USE, PROPOSED_CORRECTIONS, DISTRICT_USE, FINDINGS, DECISION_ENTRIES, DECISIONS, ADJUSTED_CONSUMPTION,
-    WINTER_AVERAGES, RELEASED_CLASS_AVERAGES, CLASS_AVERAGES, BILLING_BASIS, BILLS, BILL_LINES, RATE_SCHEDULE, BILL_FILES, WORKLIST,
+    COUNTED_USE, WINTER_AVERAGES, RELEASED_CLASS_AVERAGES, CLASS_AVERAGES, BILLING_BASIS, BILLS, BILL_LINES, RATE_SCHEDULE, BILL_FILES, WORKLIST,
     COUNTED_VOLUME, VOLUME_ACCOUNT, YEAR_ON_YEAR, CIS_EXTRACTS, EXTRACT_REFRESH, RECONCILIATION, CONTENTS,
 ]  # fmt: skip
 """Every table of ``billing.duckdb``."""

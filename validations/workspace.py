@@ -28,6 +28,7 @@ from rate_tables.schedule import (
     load_schedules,
 )
 from validations.district import District
+from validations.expectations import ExpectationLimits
 from validations.source import Folder, filled_in
 
 WORKSPACE_VARIABLE = "ANNUAL_BILLING_WORKSPACE"
@@ -117,6 +118,29 @@ class ReleaseRules(Strict):
         return names
 
 
+OfficeLine = Annotated[str, Field(min_length=1, max_length=120)]
+
+
+class Office(Strict):
+    """The office as its letters name it: whom to call, where to write."""
+
+    name: OfficeLine
+    phone: OfficeLine
+    hours: str = Field("", max_length=120, description="When the telephone is answered")
+    email: str = Field("", max_length=120)
+    address: tuple[OfficeLine, ...] = Field((), max_length=5, description="Lines of the letterhead below the name")
+    reply_within_days: int = Field(
+        21, ge=1, le=120, description="Days that a customer has to answer a request for information"
+    )
+
+
+class UnclaimedProperty(Strict):
+    """How long a credit waits until the law calls it unclaimed."""
+
+    years: int = Field(ge=1, le=30)
+    source: Annotated[str, Field(min_length=3)]
+
+
 class WorkspaceFile(Strict):
     """``workspace.yaml``: the utility, its billing years, and who may do what."""
 
@@ -133,7 +157,15 @@ class WorkspaceFile(Strict):
     )
     approval: ApprovalRules = ApprovalRules()
     release: ReleaseRules = ReleaseRules()
+    expectations: ExpectationLimits = Field(
+        ExpectationLimits(), description="How far a year may be from the one before until somebody is told"
+    )
     owner: str = "billing"
+    office: Office | None = Field(None, description="Named in letters, which cannot be written without it")
+    unclaimed_property: UnclaimedProperty | None = Field(
+        None,
+        description="After how many years without a change a credit is unclaimed property, and the law that says so",
+    )
     deliveries_from: tuple[str, ...] = Field(
         (), description="Folders outside the workspace, below which a district's entry may have its folder"
     )
