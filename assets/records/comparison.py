@@ -6,15 +6,24 @@ Does not belong here: reading a value (``values``), correcting one: a record tha
 
 from __future__ import annotations
 
+import datetime as dt
+
 import ibis
 import ibis.expr.types as ir
 
+from assets.kept import kept
 from assets.records.values import LONGEST_PERIOD_DAYS, multiplied
 from rate_tables.exact import whole
 from rate_tables.looked_up import looked_up
 from validations.district import District, ReadingPairs, RegisterReadings
 
 _WHERE = ["source_file", "source_row", "source_column"]
+_PERIOD = ["district_account", "meter_id", "register_id", "period_start", "period_end"]
+
+
+@ibis.udf.scalar.builtin(name="hash", signature=(("string", "string", "string", "date", "date"), "uint64"))
+def _hash_of_period(account: str, meter: str, register: str, start: dt.date, end: dt.date) -> int:  # type: ignore[empty-body]
+    """DuckDB's hash: the same for equal values, missing ones too."""
 
 
 def _with_reason(records: ir.Table, found: ir.Table) -> ir.Table:
@@ -29,35 +38,37 @@ def without_duplicates(records: ir.Table, entry: District) -> ir.Table:
     The first of equal rows (by file and row) stays. Of rows that contradict each other none stays, unless the entry says
     that they are registers to be added.
     """
-    period = ["district_account", "meter_id", "register_id", "period_start", "period_end"]
     everything = [
-        *period,
+        *_PERIOD,
         "opening_thousandths",
         "registered_thousandths",
         "delivered_quantity_thousandths",
         "read_type",
     ]
     good = records.filter(records.reason_code.isnull())
+    if entry.exact_duplicate != "duplicate" and entry.same_period_other_values != "refuse":
+        return records
+    # Only records whose meter and period may stand more than once are compared: comparing every one would sort the whole delivery.
+    hashed = good.mutate(period_hash=_hash_of_period(*(good[name] for name in _PERIOD)))
+    repeated = hashed.group_by("period_hash").agg(times=ibis._.count()).filter(ibis._.times > 1)
+    near = kept(hashed.semi_join(repeated, "period_hash").select(*_WHERE, *everything))
+    found = list[ir.Table]()
     if entry.exact_duplicate == "duplicate":
-        # Only keys that stand more than once are ranked: ranking every row would sort the whole delivery.
-        repeated = (
-            _null_safe_keys(good, everything).group_by("row_key").agg(times=ibis._.count()).filter(ibis._.times > 1)
-        )
-        ranked = _null_safe_keys(good, everything).semi_join(repeated, "row_key")
+        ranked = _null_safe_keys(near, everything)
         ranked = ranked.mutate(rank=ibis.row_number().over(group_by="row_key", order_by=_WHERE))
-        again = ranked.filter(ranked.rank > 0).mutate(code=ibis.literal("exact_duplicate"))
-        records = _with_reason(records, again)
-        good = records.filter(records.reason_code.isnull())
+        again = ranked.filter(ranked.rank > 0)
+        found.append(again.select(*_WHERE, code=ibis.literal("exact_duplicate")))
+        near = near.anti_join(again, _WHERE)
     if entry.same_period_other_values == "refuse":
-        keyed = _null_safe_keys(good, period)
+        keyed = _null_safe_keys(near, _PERIOD)
         contradicting = (
             keyed.group_by("row_key")
             .agg(values=ibis._.delivered_quantity_thousandths.nunique(), times=ibis._.count())
             .filter((ibis._.times > 1) & ((ibis._["values"] > 1) | (entry.exact_duplicate == "duplicate")))
         )
-        both = keyed.semi_join(contradicting, "row_key").mutate(code=ibis.literal("same_period_other_values"))
-        records = _with_reason(records, both)
-    return records
+        both = keyed.semi_join(contradicting, "row_key")
+        found.append(both.select(*_WHERE, code=ibis.literal("same_period_other_values")))
+    return _with_reason(records, ibis.union(*found) if len(found) > 1 else found[0])
 
 
 def _null_safe_keys(table: ir.Table, columns: list[str]) -> ir.Table:

@@ -15,6 +15,8 @@ from assets.readers.sheet import Sheet, UnreadableFile
 from validations.district import District
 from validations.layout import OF_REGISTERS, AtPosition, ColumnRef, field_of_register
 
+_OF_ROW = ["source_file", "source_row", "raw_text", "has_blanks", "problem"]
+
 
 def index_of(reference: ColumnRef, field: str, header: list[str]) -> int:
     """Place of a column in the fields. UnreadableFile if the header lacks it or has it twice."""
@@ -49,23 +51,27 @@ def _months(header: list[str], header_format: str) -> list[tuple[int, str, dt.da
 
 
 def _text(rows: ir.Table, index: int) -> ir.StringValue:
-    return rows.fields[index].fill_null("").strip()
+    text = rows.fields[index].fill_null("")
+    return ibis.ifelse(rows.has_blanks, text.strip(), text)
 
 
 def _cells(rows: ir.Table, shared: dict[str, ir.Value], cells: list[dict[str, ir.Value]]) -> ir.Table:
     """A record for each of ``cells`` in each row."""
-    where = ["source_file", "source_row", "raw_text", "problem"]
-    return rows.select(*where, **shared, cell=ibis.array([ibis.struct(cell) for cell in cells]).unnest()).unpack("cell")
+    return rows.select(*_OF_ROW, **shared, cell=ibis.array([ibis.struct(cell) for cell in cells]).unnest()).unpack(
+        "cell"
+    )
 
 
 def text_records(sheet: Sheet, entry: District, source_file: str) -> ir.Table:
-    """One row per record: source_file, source_row, source_column, register_place, raw_text, problem, and the entry's fields as
-    text.
+    """One row per record: source_file, source_row, source_column, register_place, raw_text, has_blanks (blanks or control
+    characters in the row), problem, and the entry's fields as text.
 
     A record is a row of the sheet; or a cell of it where months are columns (then with month_start and month_end dates), or
     where the registers of a compound meter are columns. UnreadableFile if the header lacks a column.
     """
-    rows = sheet.rows.mutate(source_file=ibis.literal(source_file))
+    # Stripping a field costs more than all else that is done with it, and hardly any row needs it.
+    has_blanks = sheet.rows.raw_text.re_search(r"[\x00-\x20\x7f]")
+    rows = sheet.rows.mutate(source_file=ibis.literal(source_file), has_blanks=has_blanks)
     indexes = {name: index_of(ref, name, sheet.header) for name, ref in entry.columns.named().items()}
     registers = entry.columns.registers
     of_registers = [
@@ -92,8 +98,7 @@ def text_records(sheet: Sheet, entry: District, source_file: str) -> ir.Table:
         ]  # fmt: skip
         return _cells(rows, texts, cells)
     texts |= {name: _text(rows, index) for name, index in of_registers[0].items()}
-    where = ["source_file", "source_row", "raw_text", "problem"]
-    return rows.select(*where, source_column=ibis.literal(""), register_place=ibis.literal(1, "int64"), **texts)
+    return rows.select(*_OF_ROW, source_column=ibis.literal(""), register_place=ibis.literal(1, "int64"), **texts)
 
 
 def _shown(index: int, header: list[str]) -> str:

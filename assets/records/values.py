@@ -38,6 +38,23 @@ class _Value:
     problems: list[tuple[ir.BooleanValue, str]]
 
 
+def _settled(records: ir.Table, **values: _Value) -> tuple[ir.Table, dict[str, _Value]]:
+    """``values`` as columns of their own, so that DuckDB reads each text once, however many conditions are about it."""
+    columns, named = dict[str, ir.Value](), dict[str, list[str]]()
+    for name, one in values.items():
+        codes = {f"{name}_is_wrong_{n}": is_wrong for n, (is_wrong, _) in enumerate(one.problems)}
+        columns |= {f"{name}_value": one.value, **codes}
+        named[name] = list(codes)
+    settled = records.mutate(**columns)
+    return settled, {
+        name: _Value(
+            settled[f"{name}_value"],
+            [(settled[column], code) for column, (_, code) in zip(named[name], one.problems, strict=True)],
+        )
+        for name, one in values.items()
+    }
+
+
 def _date(text: ir.StringValue, date_format: str) -> _Value:
     parsed = _try_strptime(text, date_format).date()
     # DuckDB takes "infinity" for a date, and 18 for a year of four digits.
@@ -180,17 +197,21 @@ def typed_records(records: ir.Table, entry: District, year: Year, known_accounts
     registered = quantity
     if entry.columns.registered_volume is not None:
         registered = thousandths(records.registered_volume, entry.volume, allow_negative=True)
-    multiplier = _multiplier_thousandths(records, entry)
+    multiplier, read_type = _multiplier_thousandths(records, entry), _read_type(records, entry)
+    start, end = _period(records, entry)
+    records, settled = _settled(
+        records, quantity=quantity, opening=opening, registered=registered, multiplier=multiplier, read_type=read_type,
+        start=start, end=end,
+    )  # fmt: skip
+    quantity, opening, registered, multiplier, read_type, start, end = settled.values()
     billed, measured = _Value(quantity.value, []), _Value(registered.value, [])
     if entry.columns.multiplier is not None and isinstance(measure, Usage):
         billed, measured = (multiplied(volume.value, multiplier.value) for volume in (quantity, registered))
-    read_type = _read_type(records, entry)
-    start, end = _period(records, entry)
 
     ids = [meter] if entry.columns.register_id is None else [meter, register]
     problems: list[tuple[ir.BooleanValue, str]] = [
-        (records.raw_text.re_search(r"[\x00-\x08\x0b-\x1f\x7f]"), "control_character"),
-        *((text.re_search(r"[\t\n]"), "control_character") for text in (records.account, *ids)),
+        (records.has_blanks & records.raw_text.re_search(r"[\x00-\x08\x0b-\x1f\x7f]"), "control_character"),
+        *((records.has_blanks & text.re_search(r"[\t\n]"), "control_character") for text in (records.account, *ids)),
         (records.account == "", "account_missing"),
         (records.account.re_search(r"^[=+@-]"), "account_is_formula"),
         *((text.length() > _LONGEST_FIELD, "field_too_long") for text in (records.account, *ids)),
