@@ -38,6 +38,7 @@ from rate_tables.adjusting import (
 )
 from rate_tables.adjustment_policy import AdjustmentPolicy
 from rate_tables.calendar_days import after_months
+from rate_tables.looked_up import among
 from validations.tables import ADJUSTMENT_STEPS, REFUSED_ADJUSTMENTS
 from validations.workspace import Year
 
@@ -395,7 +396,7 @@ def _last_year(
     meters: ir.Table, links: dict[str, list[Row]], prior_consumption: ir.Table, prior_adjusted: ir.Table, year: Year
 ) -> dict[tuple[str, Meter], list[_Period]]:
     """Last year's periods of each service's meters, as they counted for it."""
-    adjusted = prior_adjusted.filter(prior_adjusted.service_id.isin(list(links)))
+    adjusted = among(prior_adjusted, "service_id", links)
     counted = {
         (row["service_id"], *(row[name] for name in _RECORD)): row
         for row in _rows(adjusted.select("service_id", *_RECORD, "adjusted_volume_thousandths", "is_left_out"))
@@ -436,13 +437,9 @@ def _worked_out(
     ids = sorted({row["service_id"] for row in rows})
     services = {
         row["service_id"]: row
-        for row in _rows(
-            sewer_services.filter(sewer_services.service_id.isin(ids)).select(
-                "service_id", "occupant_since", "slice_id"
-            )
-        )
+        for row in _rows(among(sewer_services, "service_id", ids).select("service_id", "occupant_since", "slice_id"))
     }
-    s = service_consumption.filter(service_consumption.service_id.isin(ids))
+    s = among(service_consumption, "service_id", ids)
     links = defaultdict(list)
     for row in _rows(
         s.select(
@@ -464,7 +461,7 @@ def _worked_out(
         else {}
     )
     past = defaultdict(list)
-    for row in _rows(past_adjustments.filter(past_adjustments.service_id.isin(ids))):
+    for row in _rows(among(past_adjustments, "service_id", ids)):
         past[row["service_id"]].append(row)
     slices = defaultdict(list)
     for row in rows:

@@ -19,9 +19,10 @@ import dagster as dg
 import ibis
 import ibis.expr.types as ir
 
+from assets.code_version import code_version
 from assets.log import Entry, Log, canonical
 from assets.pulling.archive import Taken, archived, content_hash_of, keep
-from assets.stage import Making, Session, Slice, asset_facts, code_version, slices_of, version_of, years_of
+from assets.stage import Making, Session, Slice, asset_facts, slices_of, version_of, years_of
 from assets.store import WHOLE, Store
 from rate_tables.billing_periods import schedule_periods
 from rate_tables.calendar_days import after_months

@@ -12,26 +12,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
+from ibis.backends.sql.datatypes import DuckDBType
+
+from assets.built_sql import Built, built, sql_of
 
 PREFIX = "kept_"
-
-
-@dataclass(frozen=True)
-class Built:
-    """SQL of a function of tables, the columns it gives, and the tables in memory that it reads."""
-
-    sql: str
-    schema: ibis.Schema
-    in_memory: tuple[ops.InMemoryTable, ...]
-
-
-_BUILT: dict[tuple[Hashable, ...], Built] = {}
 
 
 class Bench:
@@ -58,38 +48,43 @@ class Bench:
     def built(self, name: str, function: Callable[..., ir.Table], *reads: str) -> Built:
         """SQL of ``function`` of the tables called ``reads``; built once for all slices."""
         schemas = {n: self._tables[n].schema() for n in reads}
-        key = (self._version, name, *schemas.items())
-        if key not in _BUILT:
-            made = function(**{n: ibis.table(schema, name=f"{PREFIX}{n}") for n, schema in schemas.items()})
-            in_memory = tuple(made.op().find(ops.InMemoryTable))
-            _BUILT[key] = Built(str(ibis.to_sql(made, dialect="duckdb")), made.schema(), in_memory)
-        built = _BUILT[key]
-        for table in built.in_memory:
-            self._con.con.register(table.name, table.data.to_pyarrow(table.schema))
-        return built
+        found = built(
+            (self._version, name, *((n, tuple(schema.items())) for n, schema in schemas.items())),
+            lambda: sql_of(function(**{n: ibis.table(schema, name=f"{PREFIX}{n}") for n, schema in schemas.items()})),
+        )
+        for of_memory, rows in found.in_memory:
+            self._con.con.register(of_memory, rows)
+        return found
 
     def shown(self, name: str, function: Callable[..., ir.Table], *reads: str) -> ir.Table:
         """``function`` of the tables called ``reads``, to be computed by whoever reads it."""
         if self._con is None:
             return function(**{n: self._tables[n] for n in reads})
         # A view, because what is given as SQL would be taken apart and put together again for every slice.
-        self._con.raw_sql(f'CREATE OR REPLACE VIEW "{PREFIX}{name}" AS {self.built(name, function, *reads).sql}')
-        return self._con.table(f"{PREFIX}{name}")  # type: ignore[no-any-return]
+        found = self.built(name, function, *reads)
+        self._con.raw_sql(f'CREATE OR REPLACE VIEW "{PREFIX}{name}" AS {as_typed(found.sql, found.schema)}')
+        return named_table(self._con, f"{PREFIX}{name}", found.schema)
 
     def keep(self, name: str, function: Callable[..., ir.Table], *reads: str) -> ir.Table:
         """The same, computed now and kept under ``name`` for functions after it."""
         if self._con is None:
             self._tables[name] = self.shown(name, function, *reads)
             return self._tables[name]
-        built = self.built(name, function, *reads)
-        # DuckDB widens sums; the types that were built are those that functions after this one build on.
-        casts = ", ".join(
-            f'CAST("{n}" AS {self._con.compiler.type_mapper.from_ibis(t).sql("duckdb")}) AS "{n}"'
-            for n, t in built.schema.items()
-        )
-        self._con.raw_sql(f'CREATE OR REPLACE TEMP TABLE "{PREFIX}{name}" AS SELECT {casts} FROM ({built.sql})')  # noqa: S608 - names of ours
-        self._tables[name] = self._con.table(f"{PREFIX}{name}")
+        found = self.built(name, function, *reads)
+        self._con.raw_sql(f'CREATE OR REPLACE TEMP TABLE "{PREFIX}{name}" AS {as_typed(found.sql, found.schema)}')
+        self._tables[name] = named_table(self._con, f"{PREFIX}{name}", found.schema)
         return self._tables[name]
+
+
+def as_typed(sql: str, schema: ibis.Schema) -> str:
+    """``sql`` with exactly these types: DuckDB widens sums, and what reads it builds on the types that were declared."""
+    casts = ", ".join(f'CAST("{n}" AS {DuckDBType.from_ibis(t).sql("duckdb")}) AS "{n}"' for n, t in schema.items())
+    return f"SELECT {casts} FROM ({sql})"  # noqa: S608 - names and types of ours
+
+
+def named_table(con: Any, name: str, schema: ibis.Schema) -> ir.Table:
+    """A table or view whose columns are known: asking for them takes ten times as long as reading a small table."""
+    return ops.DatabaseTable(name, schema=schema, source=con, namespace=ops.Namespace()).to_expr()
 
 
 def let_go(con: Any) -> None:

@@ -12,15 +12,15 @@ import hashlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import duckdb
 import ibis
 import ibis.expr.types as ir
 
+from assets.code_version import code_version
 from assets.column_lineage import column_sources
 from assets.kept import Bench
 from assets.next_steps import NEXT_STEPS
@@ -68,16 +68,6 @@ class Making:
     year: int
     slices: dict[str, Slice]
     column_lineage: dg.TableColumnLineage | None = None
-
-
-@cache
-def code_version() -> str:
-    """Hash of all code and libraries that a table's content can depend on."""
-    digest = hashlib.sha256(f"duckdb {duckdb.__version__} ibis {ibis.__version__}".encode())
-    for floor in ("rate_tables", "validations", "assets"):
-        for path in sorted((ROOT / floor).rglob("*.py")):
-            digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def version_of(*parts: object) -> str:

@@ -10,6 +10,7 @@ killed in between leaves either the old slice or the new one, never a mixture.
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ import ibis.expr.types as ir
 import pyarrow.parquet as pq
 
 from assets.durable import whole_file
-from assets.kept import let_go
+from assets.kept import let_go, named_table
 from assets.literal_path import literal
 from validations.contract import Contract
 
@@ -55,7 +56,10 @@ class Store:
         paths = [literal(p) for p in (self.path(contract, year, s) for s in slices) if p.exists()]
         if not paths:
             return contract.empty()
-        return self.con.read_parquet(paths)
+        name = f"stored_{uuid.uuid4().hex}"
+        files = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+        self.con.raw_sql(f'CREATE TEMP VIEW "{name}" AS FROM read_parquet([{files}])')
+        return named_table(self.con, name, contract.schema)
 
     def write(self, contract: Contract, year: int, slice_id: str, table: ir.Table, version: str) -> int:
         """Write a slice whole, or not at all. Returns its rows. TypeError if the file's types are not the declared ones."""

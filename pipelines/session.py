@@ -16,6 +16,7 @@ from pathlib import Path
 import dagster as dg
 import ibis
 
+from assets.engine import connected
 from assets.stage import Session
 from assets.store import Store
 from rate_tables.config_file import ConfigError
@@ -62,7 +63,7 @@ def connect(work: Path) -> ibis.BaseBackend:
     scratch.mkdir(parents=True, exist_ok=True)
     # DuckDB joins nested selects itself; for Ibis to do it first takes longer than most tables take to make.
     ibis.options.sql.fuse_selects = False
-    con = ibis.duckdb.connect(temp_directory=str(scratch / "duckdb"))
+    con = connected(temp_directory=str(scratch / "duckdb"))
     # Row numbers of delivered files rest on this order.
     con.raw_sql("SET preserve_insertion_order = true")
     if threads := os.environ.get(THREADS_VARIABLE):
@@ -98,7 +99,7 @@ def open_session(workspace: Workspace, *, wait_seconds: float = WAIT_SECONDS) ->
 @contextmanager
 def read_session(workspace: Workspace) -> Iterator[Session]:
     """The workspace for reading only, without the lock: the store's files are whole at any time."""
-    con = ibis.duckdb.connect()
+    con = connected(keeps_sql=False)
     try:
         yield Session(workspace, Store(workspace.store, con))
     finally:

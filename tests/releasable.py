@@ -68,6 +68,14 @@ def undecided_year(folder: Path, odd: Sequence[str] = ODD) -> Path:
     return made
 
 
+def made_anew(source: Path, target: Path) -> Path:
+    """A copy of a workspace without anything that was made in it."""
+    folder = Path(shutil.copytree(source, target, symlinks=True))
+    shutil.rmtree(folder / "work")
+    (folder / "log.jsonl").unlink()
+    return folder
+
+
 def open_findings(folder: Path, decision: str) -> Path:
     """A sheet with the same decision about every finding that is open."""
     still_open = query(

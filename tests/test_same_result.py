@@ -7,10 +7,9 @@ released files (``test_release``), the sample (``benchmarks/same_result.py``).
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
-from releasable import YEAR
+from releasable import YEAR, made_anew
 from whole_runs import annual_billing, bill_file_bytes, query, table_hashes
 
 from assets.contents import contents_of, digest_of
@@ -33,14 +32,6 @@ def digest(folder: Path) -> str:
     """The hash that an approval would name."""
     with read_session(Workspace(folder)) as session:
         return digest_of(contents_of(session, YEAR))
-
-
-def made_anew(source: Path, target: Path) -> Path:
-    """A copy of a workspace without anything that was made in it."""
-    folder = Path(shutil.copytree(source, target, symlinks=True))
-    shutil.rmtree(folder / "work")
-    (folder / "log.jsonl").unlink()
-    return folder
 
 
 def run(folder: Path, threads: int) -> None:

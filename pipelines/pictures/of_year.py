@@ -21,7 +21,7 @@ from pipelines.pages.figures import Read, sums_by
 from pipelines.pictures.charts import bars, heat_map, histogram, lines
 from pipelines.summary import DERIVATIONS
 from rate_tables.exact import truncating_divide
-from rate_tables.looked_up import looked_up
+from rate_tables.looked_up import among, looked_up
 from rate_tables.volume_units import SIZE_8NL, UNIT_NAMES
 
 _BINS = 18
@@ -186,7 +186,7 @@ def worst_services(session: Session, billing_year: int) -> list[str]:
     ids = [row["service_id"] for row in worst]
     links = read.table("service_consumption")
     meter = ["district_id", "district_account", "meter_id"]
-    links = links.filter(links.service_id.isin(ids) & (links.purpose == "domestic"))
+    links = among(links.filter(links.purpose == "domestic"), "service_id", ids)
     links = links.select("service_id", *meter, "link_start", "link_end")
     volumes: dict[tuple[str, str], Decimal] = {}
     until = session.workspace.year(billing_year).effective

@@ -22,11 +22,11 @@ from typing import Any
 
 import yaml
 
+from assets.code_version import code_version
 from assets.contents import SETTINGS, Content, contents_of, contents_of_entry, settings_of
 from assets.log import Entry, Log
 from assets.pulling.archive import archived, content_hash_of
 from assets.released_class_averages import FILE as CLASS_AVERAGES_FILE
-from assets.stage import code_version
 from pipelines.release.approval import differences
 from pipelines.release.bundle import Bundle, write_bundle
 from pipelines.release.fixed_width import DoesNotFit

@@ -28,6 +28,7 @@ from pipelines.pages.figures import Read, Rows
 from pipelines.release.gate import require_run
 from pipelines.session import read_session
 from rate_tables.config_file import ConfigError
+from rate_tables.looked_up import among
 from rate_tables.volume_units import UNIT_NAMES
 from validations.workspace import Workspace
 
@@ -226,7 +227,7 @@ def _doubts(read: Read, district: str) -> Sheet:
     rows = read.rows(asked.order_by("rule_id", "service_id", "finding_id"))
     links = _only(read, "service_consumption", district)
     accounts: dict[str, list[str]] = {}
-    named = links.filter(links.service_id.isin(sorted({r["service_id"] for r in rows if r["service_id"]}) or [""]))
+    named = among(links, "service_id", {r["service_id"] for r in rows if r["service_id"]})
     for link in read.rows(
         named.select("service_id", "district_account", "meter_id").distinct().order_by("district_account", "meter_id")
     ):
