@@ -83,6 +83,8 @@ def publish(session: Session) -> dict[str, int]:
     with next_publication(workspace) as folder:
         con = duckdb.connect(str(folder / workspace.database.name))
         try:
+            # The order of rows is no part of a table, and keeping it takes half of the time again.
+            con.execute("SET preserve_insertion_order = false")
             for contract in PUBLISHED:
                 paths = {
                     year: [

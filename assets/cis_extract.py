@@ -309,8 +309,8 @@ def _kept_sheet(archive: Path, sheet: Path) -> str:
         beside.unlink(missing_ok=True)
 
 
-def receive_extract(session: Session, year: Year) -> list[SeenExtract]:
-    """Keep the extract that lies in the workspace, and return all that were read for the year, this one last.
+def receive_extract(session: Session, year: Year) -> tuple[list[SeenExtract], Extract]:
+    """Keep the extract that lies in the workspace; return all that were read for the year, this one last, and this one to be read.
 
     Errors: ConfigError if it cannot be read; it is no extract that was read then.
     """
@@ -320,9 +320,10 @@ def receive_extract(session: Session, year: Year) -> list[SeenExtract]:
     as_of = as_of_stated(workspace, year.billing_year)
     found = SeenExtract(as_of.isoformat() if as_of else None, dt.date.today().isoformat(), sheets)
     seen = extracts_seen(workspace, year.billing_year)
+    extract = Extract(session, year, found.paths(workspace.archive))
     if seen and (seen[-1].as_of, seen[-1].sheets) == (found.as_of, found.sheets):
-        return seen
-    Extract(session, year, found.paths(workspace.archive)).read()
+        return seen, extract
+    extract.read()
     ledger = _ledger(workspace, year.billing_year)
     ledger.parent.mkdir(parents=True, exist_ok=True)
     with ledger.open("a+b") as file:
@@ -333,7 +334,7 @@ def receive_extract(session: Session, year: Year) -> list[SeenExtract]:
         file.write(json.dumps(asdict(found)).encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
-    return [*seen, found]
+    return [*seen, found], extract
 
 
 def as_of_in_force(session: Session, billing_year: int) -> dt.date | None:
@@ -399,10 +400,8 @@ def cis_extract_assets(workspace: Workspace) -> dg.AssetsDefinition:
                 f"{year.billing_year} into that folder and run again.",
                 allow_retries=False,
             )
-        seen = receive_extract(session, year)
-        archive = session.workspace.archive
-        extract = Extract(session, year, seen[-1].paths(archive))
-        former = Extract(session, year, seen[-2].paths(archive)) if len(seen) > 1 else None
+        seen, extract = receive_extract(session, year)
+        former = Extract(session, year, seen[-2].paths(session.workspace.archive)) if len(seen) > 1 else None
         before = None
         if year.billing_year - 1 in session.workspace.file.billing_years:
             last_year = Extract(session, session.workspace.year(year.billing_year - 1))

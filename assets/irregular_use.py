@@ -16,7 +16,7 @@ from assets.kept import Bench
 from assets.stage import stage, year_version
 from validations.review import OF_USE, all_findings
 from validations.review.of_districts import district_use as use_of_district
-from validations.review.of_meters import proposed_by_rules
+from validations.review.of_meters import RULES_THAT_PROPOSE, proposed_by_rules
 from validations.review.use import Use, looked_at, periods_of, reads_of, usual_of
 from validations.tables import DISTRICT_USE, IRREGULAR_USE, NO_DISTRICT, PROPOSED_CORRECTIONS, SEVERAL_DISTRICTS
 from validations.workspace import Year
@@ -89,17 +89,23 @@ def proposed_corrections(
     service_consumption: ir.Table,
     sewer_services: ir.Table,
     adjustment_steps: ir.Table,
+    irregular_use: ir.Table,
     prior_consumption: ir.Table,
     prior_adjusted_consumption: ir.Table,
     prior_service_consumption: ir.Table,
     *,
     year: Year,
 ) -> ir.Table:
-    """What would count of each row if a finding's proposal were accepted. Nothing of it counts until a person has decided."""
+    """What would count of each row if a finding's proposal were accepted. Nothing of it counts until a person has decided.
+
+    Only services with such a finding are looked at again: what is proposed for a service rests on its own reads alone.
+    """
+    found = irregular_use.filter(irregular_use.rule_id.isin(list(RULES_THAT_PROPOSE))).select("service_id").distinct()
     inputs = {
-        "consumption": consumption, "service_consumption": service_consumption, "sewer_services": sewer_services,
-        "adjustment_steps": adjustment_steps, "prior_consumption": prior_consumption,
-        "prior_adjusted_consumption": prior_adjusted_consumption, "prior_service_consumption": prior_service_consumption,
+        "consumption": consumption, "service_consumption": service_consumption.semi_join(found, "service_id"),
+        "sewer_services": sewer_services.semi_join(found, "service_id"), "adjustment_steps": adjustment_steps,
+        "prior_consumption": prior_consumption, "prior_adjusted_consumption": prior_adjusted_consumption,
+        "prior_service_consumption": prior_service_consumption.semi_join(found, "service_id"),
     }  # fmt: skip
 
     def proposed(**tables: ir.Table) -> ir.Table:

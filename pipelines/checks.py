@@ -69,7 +69,7 @@ def _verdict(
     check: Check, session: Session, year: int, slice_id: str | None, failing: ir.Table, *, keep_list: bool
 ) -> Verdict:
     """The verdict from the rows that fail."""
-    count = int(session.store.con.execute(failing.count()))
+    count = int(session.store.con.to_pyarrow(failing.count()).as_py())
     where = f"{check.table}.{slice_id}" if slice_id else check.table
     path = session.workspace.work / "checks" / str(year) / f"{where}.{check.name}.csv"
     if count == 0:

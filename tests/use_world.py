@@ -121,10 +121,18 @@ def stored(con: Any, tables: dict[str, ir.Table]) -> dict[str, ir.Table]:
     return {name: con.create_table(f"given_{name}", table, overwrite=True) for name, table in tables.items()}
 
 
-def made_by(con: Any, stage: Stage, tables: dict[str, ir.Table]) -> list[Row]:
-    """Rows of a stage that is given ``tables``, as those of one district."""
+def table_by(con: Any, stage: Stage, tables: dict[str, ir.Table]) -> ir.Table:
+    """What a stage makes that is given ``tables``, as those of one district; what it reads of findings is found in them first."""
     of_slice = {"slice_id": "tiny"} if stage.takes("slice_id") else {}
-    return con.to_pyarrow(stage(**tables, year=year_2019(), **of_slice)).to_pylist()  # type: ignore[no-any-return]
+    if "irregular_use" in stage.inputs:
+        found = con.to_pyarrow(irregular_use(**tables, year=year_2019()))
+        tables = {**tables, "irregular_use": ibis.memtable(found)}
+    return stage(**tables, year=year_2019(), **of_slice)
+
+
+def made_by(con: Any, stage: Stage, tables: dict[str, ir.Table]) -> list[Row]:
+    """Rows of ``table_by``."""
+    return con.to_pyarrow(table_by(con, stage, tables)).to_pylist()  # type: ignore[no-any-return]
 
 
 def found_in(con: Any, tables: dict[str, ir.Table]) -> dict[str, Row]:

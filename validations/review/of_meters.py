@@ -259,13 +259,14 @@ def read_estimate_then_correction(use: Use) -> ir.Table:
     )  # fmt: skip
 
 
+RULES_THAT_PROPOSE = ("read.estimate_then_correction", "meter.missed_rollover")
+"""Rules that know what should count instead; each finds a service exactly where it proposes something for it."""
+
+
 def proposed_by_rules(use: Use, limits: ReviewLimits) -> ir.Table:
     """One row per finding and row of consumption that its proposal would change (``proposed_corrections``)."""
     wanted = ["service_id", *RECORD, "district_account", "meter_id", "period_start", "period_end", "volume_unit"]
-    parts = [
-        ("read.estimate_then_correction", corrected_estimates(use)),
-        ("meter.missed_rollover", missed_rollovers(use, limits)),
-    ]
+    parts = zip(RULES_THAT_PROPOSE, (corrected_estimates(use), missed_rollovers(use, limits)), strict=True)
     return ibis.union(*(
         rows.filter(~rows.is_prior).select(
             *wanted,
