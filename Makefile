@@ -11,7 +11,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet -c c
 help:
 	@echo "make run        set up, make the sample workspace, run its annual update of $(YEAR)"
 	@echo "make test       set up, then all tests, lint and types"
-	@echo "make bench      set up, then measure: rated lines, broken files, irregular use, 200 kills (two hours)"
+	@echo "make bench      set up, then measure: rated lines, broken files, irregular use, 200 kills, scale (two and a half hours)"
 	@echo "make ui         the Dagster UI on http://127.0.0.1:3000, showing the runs that make run made"
 	@echo "make review-ui  the same for reviewers on http://127.0.0.1:3001: all to be seen, nothing to be started"
 	@echo "make clean      remove what make run made of the sample (not .venv)"
@@ -32,6 +32,11 @@ $(VENV)/.test: $(VENV)/.run
 	@$(PIP) -e ".[test]"
 	@touch $@
 
+$(VENV)/.bench: $(VENV)/.bench
+	@echo "Installing what the annual update is measured against (once)"
+	@$(PIP) -e ".[test,bench]"
+	@touch $@
+
 $(SAMPLE)/truth/.made: $(VENV)/.run $(SAMPLE)/simulation.yaml $(SAMPLE)/workspace.yaml $(wildcard $(SAMPLE)/districts/*.yaml) $(wildcard pipelines/simulation/*.py)
 	@echo "Making the sample's deliveries and CIS extracts"
 	@$(BIN)/annual-billing simulate $(SAMPLE)
@@ -43,11 +48,12 @@ run: $(SAMPLE)/truth/.made
 test: $(VENV)/.test
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-bench: $(VENV)/.test
+bench: $(VENV)/.bench
 	@$(BIN)/python benchmarks/rating.py
 	@$(BIN)/python benchmarks/mutations.py
 	@$(BIN)/python benchmarks/irregular_use.py
 	@$(BIN)/python benchmarks/kills.py
+	@$(BIN)/python benchmarks/scale.py
 
 ui: $(VENV)/.run
 	@$(BIN)/annual-billing ui --workspace $(SAMPLE)
