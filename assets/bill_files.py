@@ -26,7 +26,7 @@ import ibis.expr.types as ir
 from assets.deliveries import content_hash_of
 from assets.durable import force_to_disk
 from assets.stage import Making, Session, Slice, asset_facts, with_next_step, years_of
-from assets.store import WHOLE, Store, Stored
+from assets.store import WHOLE, Store
 from rate_tables.exact import DECIMALS_OF_SUFFIX, truncating_divide
 from validations.tables import BILL_FILES
 from validations.workspace import Workspace, Year
@@ -164,7 +164,7 @@ def bill_files_asset(workspace: Workspace) -> dg.AssetsDefinition:
 
     @dg.asset(
         name="bill_files",
-        ins={name: dg.AssetIn(key=[name]) for name in ("billing_basis", "bills", "sewer_services", "reconciliation")},
+        deps=[dg.AssetKey([name]) for name in ("billing_basis", "bills", "sewer_services", "reconciliation")],
         partitions_def=years_of(workspace),
         group_name="release",
         description=with_next_step(
@@ -173,10 +173,11 @@ def bill_files_asset(workspace: Workspace) -> dg.AssetsDefinition:
         required_resource_keys={"session"},
         **asset_facts(BILL_FILES, workspace),
     )
-    def _bill_files(context: dg.AssetExecutionContext, **stored: Stored) -> Making:
+    def _bill_files(context: dg.AssetExecutionContext) -> Making:
         session: Session = context.resources.session
         year = session.workspace.year(int(context.partition_key))
-        details = detail_records(*(stored[name].read() for name in ("billing_basis", "bills", "sewer_services")))
+        tables = (dg.AssetKey([name]) for name in ("billing_basis", "bills", "sewer_services"))
+        details = detail_records(*(session.stored(key, year.billing_year).read() for key in tables))
         folder = session.workspace.drafts / str(year.billing_year)
         rows = write_bill_files(session.store.con, folder, details, year)
         version = str(uuid.uuid4())

@@ -11,7 +11,6 @@ import dagster as dg
 from assets.deliveries import archived
 from assets.front_door import DeliveredFile, FrontDoor
 from assets.stage import Making, Session, Slice, asset_out, version_of, years_of
-from assets.store import Stored
 from validations.district import District
 from validations.tables import CONSUMPTION, DELIVERY_TOTALS, METERS, REJECTED_ROWS
 from validations.workspace import Workspace
@@ -36,17 +35,19 @@ def consumption_assets(entry: District, workspace: Workspace) -> dg.AssetsDefini
         group = name if name == "consumption" else "delivery_details"
         return asset_out(contract, workspace, entry.district, group, text.format(name=entry.name))
 
+    deliveries_key = dg.AssetKey(["deliveries", entry.district])
+
     @dg.multi_asset(
         name=f"front_door_{entry.district}",
         outs={name: out(name) for name in _OUTPUTS},
-        ins={"deliveries": dg.AssetIn(key=["deliveries", entry.district])},
+        deps=[deliveries_key],
         partitions_def=years_of(workspace),
         required_resource_keys={"session"},
     )
-    def _front_door(context: dg.AssetExecutionContext, deliveries: Stored) -> Iterator[dg.Output[Making]]:
+    def _front_door(context: dg.AssetExecutionContext) -> Iterator[dg.Output[Making]]:
         session: Session = context.resources.session
         year = session.workspace.year(int(context.partition_key))
-        rows = deliveries.read().to_pyarrow().to_pylist()
+        rows = session.stored(deliveries_key, year.billing_year).read().to_pyarrow().to_pylist()
         files = sorted((r["source_file"], r["content_hash"]) for r in rows if r["status"] == "current")
         in_force, archive = session.workspace.district(entry.district, year.billing_year), session.workspace.archive
         door = FrontDoor(

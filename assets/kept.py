@@ -65,6 +65,13 @@ class Bench:
         self._con.raw_sql(f'CREATE OR REPLACE VIEW "{PREFIX}{name}" AS {as_typed(found.sql, found.schema)}')
         return named_table(self._con, f"{PREFIX}{name}", found.schema)
 
+    def count(self, name: str, function: Callable[..., ir.Table], *reads: str) -> int:
+        """Rows that ``function`` gives of the tables called ``reads``."""
+        if self._con is None:
+            return int(self.shown(name, function, *reads).count().execute())
+        ((rows,),) = self._con.raw_sql(f"SELECT count(*) FROM ({self.built(name, function, *reads).sql})").fetchall()  # noqa: S608 - SQL of ours
+        return int(rows)
+
     def keep(self, name: str, function: Callable[..., ir.Table], *reads: str) -> ir.Table:
         """The same, computed now and kept under ``name`` for functions after it."""
         if self._con is None:

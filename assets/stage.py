@@ -51,6 +51,19 @@ class Session:
     workspace: Workspace
     store: Store
 
+    def stored(self, key: dg.AssetKey, year: int) -> Stored:
+        """The table of an asset as the store holds it: all of its slices that there are, or those of one part."""
+        name, *part = key.path
+        contract = CONTRACTS[name]
+        if part:
+            slices = tuple(part)
+        elif name in PER_DISTRICT:
+            slices = (*self.workspace.districts, *OFFICE_SHEETS.get(name, ()))
+        else:
+            present = [s for s in all_slices(self.workspace) if self.store.path(contract, year, s).exists()]
+            slices = tuple(present) or (WHOLE,)
+        return Stored(self.store, contract, year, slices)
+
 
 @dataclass(frozen=True)
 class Slice:
@@ -276,21 +289,27 @@ class Stage:
         return Stored(any_input.store, contract, any_input.year - 1, slices)
 
     def asset(self, workspace: Workspace) -> dg.AssetsDefinition:
-        """The Dagster asset of this stage, partitioned by billing year."""
+        """The Dagster asset of this stage, partitioned by billing year.
+
+        It opens its inputs itself: Dagster keeps four records in its history of each input that it hands over, and a stage has dozens.
+        """
         keys = self.input_keys(workspace)
         slices = all_slices(workspace)
 
         @dg.asset(
             name=self.contract.name,
-            ins={argument: dg.AssetIn(key=key) for argument, key in keys.items()},
-            deps=[dg.AssetKey([name]) for name in self.follows],
+            deps=[*keys.values(), *(dg.AssetKey([name]) for name in self.follows)],
             partitions_def=years_of(workspace),
             group_name=self.group,
             description=self.description,
+            required_resource_keys={"session"},
             **asset_facts(self.contract, workspace),
         )
-        def _asset(context: dg.AssetExecutionContext, **stored: Stored) -> Making:
-            return self.making(stored, workspace.year(int(context.partition_key)), slices)
+        def _asset(context: dg.AssetExecutionContext) -> Making:
+            session: Session = context.resources.session
+            year = session.workspace.year(int(context.partition_key))
+            stored = {argument: session.stored(key, year.billing_year) for argument, key in keys.items()}
+            return self.making(stored, year, slices)
 
         return _asset
 

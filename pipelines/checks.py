@@ -9,6 +9,8 @@ Each failing check says how many rows, shows the worst fifty, names the file wit
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -51,12 +53,21 @@ def _table(session: Session, name: str, year: int, slice_id: str | None) -> ir.T
     return session.store.read(contract, year, slices)
 
 
-def evaluate(check: Check, session: Session, year: int, slice_id: str | None, *, keep_list: bool) -> Verdict:
-    """Run a check on a table of a year, or on one district's part of it."""
-    tables = {name: _table(session, name, year, slice_id) for name in check.reads}
+def evaluate(
+    checks: Iterable[Check], session: Session, year: int, slice_id: str | None, *, keep_list: bool
+) -> Iterator[Verdict]:
+    """Run checks on tables of a year, or on one district's part of them."""
+    chosen = list(checks)
+    bench = Bench({n: _table(session, n, year, slice_id) for one in chosen for n in one.reads}, "checks")
     try:
-        failing = Bench(tables, "checks").shown(f"{check.table}_{check.name}", partial(_failing, check), *check.reads)
-        return _verdict(check, session, year, slice_id, failing, keep_list=keep_list)
+        for check in chosen:
+            named = (f"{check.table}_{check.name}", partial(_failing, check), *check.reads)
+            if bench.count(*named) == 0:
+                if keep_list:
+                    _list_of(check, session, year, slice_id).unlink(missing_ok=True)
+                yield Verdict(check, slice_id, 0, [], None, "")
+            else:
+                yield _failed(check, session, year, slice_id, bench.shown(*named), keep_list=keep_list)
     finally:
         let_go(session.store.con)
 
@@ -65,24 +76,24 @@ def _failing(check: Check, **tables: ir.Table) -> ir.Table:
     return check.failing(*(tables[name] for name in check.reads))
 
 
-def _verdict(
+def _list_of(check: Check, session: Session, year: int, slice_id: str | None) -> Path:
+    """The file with all rows that fail."""
+    where = f"{check.table}.{slice_id}" if slice_id else check.table
+    return session.workspace.work / "checks" / str(year) / f"{where}.{check.name}.csv"
+
+
+def _failed(
     check: Check, session: Session, year: int, slice_id: str | None, failing: ir.Table, *, keep_list: bool
 ) -> Verdict:
     """The verdict from the rows that fail."""
-    count = int(session.store.con.to_pyarrow(failing.count()).as_py())
-    where = f"{check.table}.{slice_id}" if slice_id else check.table
-    path = session.workspace.work / "checks" / str(year) / f"{where}.{check.name}.csv"
-    if count == 0:
-        if keep_list:
-            path.unlink(missing_ok=True)
-        return Verdict(check, slice_id, 0, [], None, "")
+    path = _list_of(check, session, year, slice_id)
     shown = failing.select(*check.shown).order_by(*check.shown)
     if keep_list:
         path.parent.mkdir(parents=True, exist_ok=True)
         session.store.con.to_csv(shown, path, header=True)
     worst = shown.limit(WORST).to_pyarrow().to_pylist()
-    evidence_hash, _ = hash_of_rows(session.store, failing.select(*check.evidence), check.evidence)
-    return Verdict(check, slice_id, count, worst, str(path) if keep_list else None, evidence_hash)
+    evidence_hash, rows = hash_of_rows(session.store, failing.select(*check.evidence), check.evidence)
+    return Verdict(check, slice_id, rows, worst, str(path) if keep_list else None, evidence_hash)
 
 
 def _result(verdict: Verdict, key: dg.AssetKey) -> dg.AssetCheckResult:
@@ -132,18 +143,21 @@ def checks_on(name: str, keys: list[dg.AssetKey], workspace: Workspace) -> dg.As
     def _checks(context: AssetCheckExecutionContext) -> Iterable[dg.AssetCheckResult]:
         session: Session = context.resources.session
         year = int(context.partition_key)
-        for at, check in chosen.items():
-            if at in context.selected_asset_check_keys:
-                yield _result(evaluate(check, session, year, part_of(at.asset_key), keep_list=True), at.asset_key)
+        asked = [at for at in chosen if at in context.selected_asset_check_keys]
+        for part, of_part in groupby(asked, lambda at: part_of(at.asset_key)):
+            keys = list(of_part)
+            judged = evaluate((chosen[at] for at in keys), session, year, part, keep_list=True)
+            for at, verdict in zip(keys, judged, strict=True):
+                yield _result(verdict, at.asset_key)
 
     return _checks
 
 
 def verdicts(session: Session, year: int, *, only_blocking: bool = False) -> Iterator[Verdict]:
     """Every check of every table, evaluated now: what ``status`` reports and the gate goes by."""
-    for check in CHECKS:
-        if only_blocking and not check.blocks:
-            continue
-        parts = [*session.workspace.districts, *OFFICE_SHEETS.get(check.table, ())]
-        for part in parts if check.table in PER_DISTRICT else [None]:
-            yield evaluate(check, session, year, part, keep_list=False)
+    wanted = [check for check in CHECKS if check.blocks or not only_blocking]
+    for table, of_table in groupby(wanted, lambda check: check.table):
+        checks = list(of_table)
+        parts = [*session.workspace.districts, *OFFICE_SHEETS.get(table, ())]
+        for part in parts if table in PER_DISTRICT else [None]:
+            yield from evaluate(checks, session, year, part, keep_list=False)

@@ -8,8 +8,8 @@ from typing import Any
 
 import dagster as dg
 
-from assets.stage import CONTRACTS, OFFICE_SHEETS, PER_DISTRICT, Making, Session, all_slices
-from assets.store import WHOLE, Stored
+from assets.stage import Making, Session
+from assets.store import Stored
 from pipelines.metadata import described, lineage_table, markdown_table
 from pipelines.pages.figures import Read
 from pipelines.pages.page import as_markdown
@@ -66,19 +66,7 @@ class StoreIOManager(dg.IOManager):
         return sum(store.rows(obj.contract, obj.year - 1, s) for s in there) if there else None
 
     def load_input(self, context: dg.InputContext) -> Stored:
-        name, *part = context.asset_key.path
-        contract = CONTRACTS[name]
-        year = int(context.partition_key)
-        if part:
-            slices = tuple(part)
-        elif name in PER_DISTRICT:
-            slices = (*self._session.workspace.districts, *OFFICE_SHEETS.get(name, ()))
-        else:
-            present = [
-                s for s in all_slices(self._session.workspace) if self._session.store.path(contract, year, s).exists()
-            ]
-            slices = tuple(present) or (WHOLE,)
-        return Stored(self._session.store, contract, year, slices)
+        return self._session.stored(context.asset_key, int(context.partition_key))
 
 
 @dg.io_manager(required_resource_keys={"session"}, description="Parquet in the workspace's store, one file per slice")
