@@ -97,7 +97,7 @@ def adjustment_assets(workspace: Workspace) -> dg.AssetsDefinition:
         before = range(year.billing_year - looked_back, year.billing_year)
         version = version_of("adjustments", content(year.billing_year))
         past_version = version_of(
-            "past_adjustments", *((content(y), store.version(REFUSED_ADJUSTMENTS, y, WHOLE)) for y in before)
+            "past_adjustments", *((content(y), store.content(REFUSED_ADJUSTMENTS, y, WHOLE)) for y in before)
         )
         made = {
             "adjustments": Making(

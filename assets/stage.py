@@ -11,7 +11,7 @@ made slice by slice, it is called once for each district's slice, and only for t
 import hashlib
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,8 @@ ROOT = Path(__file__).parent.parent
 CONTRACTS: dict[str, Contract] = {contract.name: contract for contract in tables.PUBLISHED}
 PER_DISTRICT = {"deliveries", "delivery_totals", "consumption", "meters", "rejected_rows"}
 """Tables that each district's front door makes, one asset per district."""
-BY_CONTENT = {"adjustment_steps", "class_averages", "decisions", "refused_adjustments", "released_class_averages"}
-"""Small tables whose readers depend on what is in them, whatever they were made from."""
+OF_METERS = {"adjustment_steps"}
+"""Sliced tables whose rows are about meters: one that serves a service of several districts may serve another of its own district too."""
 PRIOR = "prior_"
 """A parameter ``prior_consumption`` is given the table ``consumption`` of the billing year before, without rows if that was not run.
 
@@ -81,6 +81,8 @@ class Making:
     year: int
     slices: dict[str, Slice]
     column_lineage: dg.TableColumnLineage | None = None
+    hashes_rows: bool = False
+    """Whether who reads a slice depends on its rows, not on what they were made from."""
 
 
 def version_of(*parts: object) -> str:
@@ -216,6 +218,7 @@ class Stage:
             year.billing_year,
             {s: slice_of(s) for s in wanted},
             self.column_lineage(set(stored), of_year),
+            hashes_rows=True,
         )
 
     def column_lineage(self, arguments: set[str], of_year: dict[str, Any]) -> dg.TableColumnLineage | None:
@@ -245,7 +248,7 @@ class Stage:
         """How to read one input for one slice, and its version."""
         if name.startswith(PRIOR):
             prior = self._of_prior_year(name.removeprefix(PRIOR), stored, slice_id)
-            return prior.read, prior.version()
+            return prior.read, prior.content()
         if name in PER_DISTRICT:
             districts = {
                 key.removeprefix(f"{name}__"): value for key, value in stored.items() if key.startswith(f"{name}__")
@@ -263,18 +266,20 @@ class Stage:
             ids = [s for one in chosen for s in one.slices]
             return (
                 lambda: first.store.read(first.contract, first.year, ids),
-                "+".join(one.version() for one in chosen),
+                "+".join(one.content() for one in chosen),
             )
         table = stored[name]
-        if name in BY_CONTENT:
-            return table.read, table.content_version()
         if slice_id == WHOLE:
-            return table.read, table.version()
-        if slice_id in table.slices:
-            return lambda: table.read(slice_id), table.version(slice_id)
+            return table.read, table.content()
+        if name in OF_METERS and slice_id != tables.SEVERAL_DISTRICTS:
+            theirs = tuple(s for s in (slice_id, tables.SEVERAL_DISTRICTS) if s in table.slices)
+            table = replace(table, slices=theirs)
+            return table.read, table.content()
+        if name not in OF_METERS and slice_id in table.slices:
+            return lambda: table.read(slice_id), table.content(slice_id)
         if "slice_id" in table.contract.columns:
-            return lambda: table.read().filter(ibis._.slice_id == slice_id), table.version()
-        return table.read, table.version()
+            return lambda: table.read().filter(ibis._.slice_id == slice_id), table.content()
+        return table.read, table.content()
 
     def _of_prior_year(self, name: str, stored: dict[str, Stored], slice_id: str) -> Stored:
         """The same slice of a table of the billing year before; services may have come from any district, and tables that

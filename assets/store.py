@@ -3,13 +3,13 @@
 Belongs here: paths, atomic writing, the declared schema, the version of a slice.
 Does not belong here: what a table is made from (the stages), Dagster (``pipelines.io_manager``).
 
-A file carries the version of all it was made from in its own metadata, so data and version change in one rename: whoever is
-killed in between leaves either the old slice or the new one, never a mixture.
+A file carries in its own metadata the version of all it was made from, so data and version change in one rename: whoever is killed in between leaves
+either the old slice or the new one, never a mixture. It may also carry a hash of its rows: who reads a slice that was made again and came out the same
+has nothing to do.
 """
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,12 +21,21 @@ import ibis.expr.types as ir
 import pyarrow.parquet as pq
 
 from assets.durable import whole_file
-from assets.kept import let_go, named_table
+from assets.kept import PREFIX, let_go, named_table
 from assets.literal_path import literal
 from validations.contract import Contract
 
 WHOLE = "all"
 """The slice of a table that is not sliced."""
+
+
+@dataclass(frozen=True)
+class Footer:
+    """What a slice's file says of itself."""
+
+    version: str | None
+    content: str | None
+    rows: int
 
 
 class Store:
@@ -35,40 +44,71 @@ class Store:
     def __init__(self, folder: Path, con: Any) -> None:
         self.folder = folder
         self.con = con
+        self._footers: dict[Path, tuple[tuple[int, int, int], Footer]] = {}
+        self._views: dict[tuple[str, ...], str] = {}
 
     def path(self, contract: Contract, year: int, slice_id: str) -> Path:
         return self.folder / contract.name / str(year) / f"{slice_id}.parquet"
 
+    def _footer(self, contract: Contract, year: int, slice_id: str) -> Footer | None:
+        """What the slice's file says of itself, read once for as long as the file is the same; None if it is not there."""
+        path = self.path(contract, year, slice_id)
+        try:
+            there = path.stat()
+        except FileNotFoundError:
+            return None
+        state = (there.st_ino, there.st_mtime_ns, there.st_size)
+        known = self._footers.get(path)
+        if known is None or known[0] != state:
+            about = pq.read_metadata(path)
+            said = {
+                key: value.decode() for key, value in (about.metadata or {}).items() if key in (b"version", b"content")
+            }
+            known = (state, Footer(said.get(b"version") or None, said.get(b"content") or None, about.num_rows))
+            self._footers[path] = known
+        return known[1]
+
     def version(self, contract: Contract, year: int, slice_id: str) -> str | None:
         """Version of all that the slice was made from, or None if it is not there."""
-        path = self.path(contract, year, slice_id)
-        if not path.exists():
-            return None
-        metadata = pq.read_metadata(path).metadata or {}
-        return metadata.get(b"version", b"").decode() or None
+        footer = self._footer(contract, year, slice_id)
+        return footer.version if footer else None
+
+    def content(self, contract: Contract, year: int, slice_id: str) -> str | None:
+        """Hash of the slice's rows if it has one, else its version; None if it is not there. What is made from a slice depends on this."""
+        footer = self._footer(contract, year, slice_id)
+        return (footer.content or footer.version) if footer else None
 
     def rows(self, contract: Contract, year: int, slice_id: str) -> int:
-        path = self.path(contract, year, slice_id)
-        return pq.read_metadata(path).num_rows if path.exists() else 0
+        footer = self._footer(contract, year, slice_id)
+        return footer.rows if footer else 0
 
     def read(self, contract: Contract, year: int, slices: Iterable[str]) -> ir.Table:
         """The slices as one table; those that are not there have no rows."""
-        paths = [literal(p) for p in (self.path(contract, year, s) for s in slices) if p.exists()]
+        paths = tuple(literal(p) for p in (self.path(contract, year, s) for s in slices) if p.exists())
         if not paths:
             return contract.empty()
-        name = f"stored_{uuid.uuid4().hex}"
-        files = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
-        self.con.raw_sql(f'CREATE TEMP VIEW "{name}" AS FROM read_parquet([{files}])')
-        return named_table(self.con, name, contract.schema)
+        if paths not in self._views:
+            name = f"stored_{uuid.uuid4().hex}"
+            files = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+            self.con.raw_sql(f'CREATE TEMP VIEW "{name}" AS FROM read_parquet([{files}])')
+            self._views[paths] = name
+        return named_table(self.con, self._views[paths], contract.schema)
 
-    def write(self, contract: Contract, year: int, slice_id: str, table: ir.Table, version: str) -> int:
-        """Write a slice whole, or not at all. Returns its rows. TypeError if the file's types are not the declared ones."""
+    def write(
+        self, contract: Contract, year: int, slice_id: str, table: ir.Table, version: str, *, hashes_rows: bool = False
+    ) -> int:
+        """Write a slice whole, or not at all. Returns its rows. TypeError if the file's types are not the declared ones.
+
+        ``hashes_rows``: keep the hash of its rows with it; they are then computed before they are written.
+        """
         target = self.path(contract, year, slice_id)
+        rows, about = contract.conform(table), {"version": version}
         try:
+            if hashes_rows:
+                rows = self.con.create_table(f"{PREFIX}written", rows, temp=True)
+                about["content"] = self._hash_of(rows)
             with whole_file(target) as beside:
-                self.con.to_parquet(
-                    contract.conform(table), beside, KV_METADATA={"version": version}, COMPRESSION="zstd"
-                )
+                self.con.to_parquet(rows, beside, KV_METADATA=about, COMPRESSION="zstd")
                 written = ibis.Schema.from_pyarrow(pq.read_schema(beside))
                 for name, declared in contract.schema.items():
                     if written[name].copy(nullable=True) != declared.copy(nullable=True):
@@ -78,6 +118,13 @@ class Store:
                 return int(pq.read_metadata(beside).num_rows)
         finally:
             let_go(self.con)
+
+    def _hash_of(self, rows: ir.Table) -> str:
+        """Hash of the rows, whatever their order. DuckDB's own of 64 bits in two sums: it tells whether a table has changed, and proves nothing to anybody."""
+        names = ", ".join(f'"{name}"' for name in rows.columns)
+        sums = f"SELECT count(*), sum(hash({names})::HUGEINT), bit_xor(hash({names}, 1)) FROM"
+        ((count, total, mixed),) = self.con.raw_sql(f"{sums} ({self.con.compile(rows)})").fetchall()
+        return f"{count}-{total or 0:x}-{mixed or 0:x}"
 
 
 @dataclass(frozen=True)
@@ -93,12 +140,7 @@ class Stored:
         """One slice, or all of them as one table."""
         return self.store.read(self.contract, self.year, [slice_id] if slice_id else self.slices)
 
-    def content_version(self) -> str:
-        """Hash of the rows, in order of the key: for a small table."""
-        rows = self.store.con.to_pyarrow(self.read().order_by(self.contract.key)).to_pylist()
-        return hashlib.sha256(repr(rows).encode()).hexdigest()
-
-    def version(self, slice_id: str | None = None) -> str:
-        """What the slice (or all of them) was made from."""
+    def content(self, slice_id: str | None = None) -> str:
+        """What the slice (or all of them) holds."""
         chosen = [slice_id] if slice_id else self.slices
-        return "+".join(self.store.version(self.contract, self.year, s) or "absent" for s in chosen)
+        return "+".join(self.store.content(self.contract, self.year, s) or "absent" for s in chosen)

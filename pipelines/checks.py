@@ -6,6 +6,7 @@ Does not belong here: what must hold (``validations.checks``).
 Each failing check says how many rows, shows the worst fifty, names the file with all of them, and what to do.
 """
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -18,8 +19,10 @@ import ibis.expr.types as ir
 from dagster import AssetCheckExecutionContext
 
 from assets.contents import hash_of_rows
+from assets.durable import whole_file
 from assets.kept import Bench, let_go
-from assets.stage import CONTRACTS, OFFICE_SHEETS, PER_DISTRICT, Session, slices_of, years_of
+from assets.stage import CONTRACTS, OFFICE_SHEETS, PER_DISTRICT, Session, slices_of, version_of, years_of
+from assets.store import Stored
 from pipelines.metadata import markdown_table
 from validations.checks import CHECKS, Check, checks_of
 from validations.workspace import Workspace
@@ -47,29 +50,61 @@ class Verdict:
         return f"{self.check.table}/{self.slice_id}" if self.slice_id else self.check.table
 
 
-def _table(session: Session, name: str, year: int, slice_id: str | None) -> ir.Table:
-    contract = CONTRACTS[name]
-    slices = [slice_id] if slice_id and name in PER_DISTRICT else slices_of(contract, session.workspace)
-    return session.store.read(contract, year, slices)
-
-
 def evaluate(
     checks: Iterable[Check], session: Session, year: int, slice_id: str | None, *, keep_list: bool
 ) -> Iterator[Verdict]:
     """Run checks on tables of a year, or on one district's part of them."""
     chosen = list(checks)
-    bench = Bench({n: _table(session, n, year, slice_id) for one in chosen for n in one.reads}, "checks")
+    held = _held(session, year, chosen[0], slice_id) if keep_list else None
+    holds: dict[str, str] = {}
+    bench: Bench | None = None
     try:
         for check in chosen:
-            named = (f"{check.table}_{check.name}", partial(_failing, check), *check.reads)
-            if bench.count(*named) == 0:
+            name = f"{check.table}.{check.name}"
+            seen = version_of("check", name, *(_stored(session, n, year, slice_id).content() for n in check.reads))
+            if held and held.get(name) == seen:
+                holds[name] = seen
+                yield Verdict(check, slice_id, 0, [], None, "")
+                continue
+            bench = bench or Bench(
+                {n: _stored(session, n, year, slice_id).read() for c in chosen for n in c.reads}, "checks"
+            )
+            asked = (f"{check.table}_{check.name}", partial(_failing, check), *check.reads)
+            if bench.count(*asked) == 0:
+                holds[name] = seen
                 if keep_list:
                     _list_of(check, session, year, slice_id).unlink(missing_ok=True)
                 yield Verdict(check, slice_id, 0, [], None, "")
             else:
-                yield _failed(check, session, year, slice_id, bench.shown(*named), keep_list=keep_list)
+                yield _failed(check, session, year, slice_id, bench.shown(*asked), keep_list=keep_list)
     finally:
         let_go(session.store.con)
+    if keep_list and holds != held:
+        path = _memory(session, year, chosen[0], slice_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as beside:
+            beside.write_text(json.dumps(holds), encoding="utf-8")
+
+
+def _memory(session: Session, year: int, first: Check, slice_id: str | None) -> Path:
+    where = f"{first.table}.{slice_id}" if slice_id else first.table
+    return session.workspace.work / "checks" / str(year) / f"{where}.held.json"
+
+
+def _held(session: Session, year: int, first: Check, slice_id: str | None) -> dict[str, str]:
+    """Checks that held when they were evaluated last, and on what: they need not be asked again of the same rows. What is released is asked anew."""
+    try:
+        found = json.loads(_memory(session, year, first, slice_id).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _stored(session: Session, name: str, year: int, slice_id: str | None) -> Stored:
+    """A table of the year, or one district's part of it."""
+    contract = CONTRACTS[name]
+    slices = [slice_id] if slice_id and name in PER_DISTRICT else slices_of(contract, session.workspace)
+    return Stored(session.store, contract, year, tuple(slices))
 
 
 def _failing(check: Check, **tables: ir.Table) -> ir.Table:

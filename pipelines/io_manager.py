@@ -30,7 +30,7 @@ class StoreIOManager(dg.IOManager):
         made = []
         for slice_id, one in obj.slices.items():
             if store.version(obj.contract, obj.year, slice_id) != one.version:
-                store.write(obj.contract, obj.year, slice_id, one.make(), one.version)
+                store.write(obj.contract, obj.year, slice_id, one.make(), one.version, hashes_rows=obj.hashes_rows)
                 made.append(slice_id)
         rows = sum(store.rows(obj.contract, obj.year, s) for s in obj.slices)
         table = store.read(obj.contract, obj.year, obj.slices)
