@@ -59,7 +59,7 @@ def built(key: Hashable, made: Callable[[], Built], *, keeps: bool = True) -> Bu
 
 
 def built_text(key: Hashable, made: Callable[[], str], *, keeps: bool = True) -> str:
-    """SQL that ``made`` gives, kept alike."""
+    """A text that ``made`` gives (SQL, or what else is read off an expression), kept alike."""
     return built(key, lambda: Built(made(), ibis.schema({}), ()), keeps=keeps).sql
 
 

@@ -10,6 +10,7 @@ made slice by slice, it is called once for each district's slice, and only for t
 
 import hashlib
 import inspect
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +21,7 @@ import dagster as dg
 import ibis
 import ibis.expr.types as ir
 
+from assets.built_sql import built_text
 from assets.code_version import code_version
 from assets.column_lineage import column_sources
 from assets.kept import Bench
@@ -217,26 +219,35 @@ class Stage:
             self.contract,
             year.billing_year,
             {s: slice_of(s) for s in wanted},
-            self.column_lineage(set(stored), of_year),
+            self.column_lineage(set(stored), of_year, year_version(year)),
             hashes_rows=True,
         )
 
-    def column_lineage(self, arguments: set[str], of_year: dict[str, Any]) -> dg.TableColumnLineage | None:
+    def column_lineage(
+        self, arguments: set[str], of_year: dict[str, Any], version: str
+    ) -> dg.TableColumnLineage | None:
         """Which columns of which assets each column comes from, where the function can be asked without rows."""
         if not self.built_once:
             return None
-        without_rows = {n: ibis.table(CONTRACTS[n.removeprefix(PRIOR)].schema, name=n) for n in self.inputs}
-        sources = column_sources(self.contract.conform(self.function(**without_rows, **of_year)))
+        sources = json.loads(
+            built_text(("column lineage", self.contract.name, version), partial(self._sources, of_year))
+        )
 
         def assets_of(name: str) -> list[dg.AssetKey]:
             return [dg.AssetKey(a.split("__")) for a in sorted(arguments) if a == name or a.startswith(f"{name}__")]
 
         return dg.TableColumnLineage(
             {
-                column: [dg.TableColumnDep(key, of) for name, of in sorted(found) for key in assets_of(name)]
+                column: [dg.TableColumnDep(key, of) for name, of in found for key in assets_of(name)]
                 for column, found in sources.items()
             }
         )
+
+    def _sources(self, of_year: dict[str, Any]) -> str:
+        """Column -> its sources, as JSON: it takes as long to find as to build the SQL, and is kept with it."""
+        without_rows = {n: ibis.table(CONTRACTS[n.removeprefix(PRIOR)].schema, name=n) for n in self.inputs}
+        sources = column_sources(self.contract.conform(self.function(**without_rows, **of_year)))
+        return json.dumps({column: sorted(found) for column, found in sources.items()})
 
     def _made(self, tables: dict[str, ir.Table], year: Year, extra: dict[str, Any]) -> ir.Table:
         if not self.built_once:

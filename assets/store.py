@@ -102,8 +102,9 @@ class Store:
         ``hashes_rows``: keep the hash of its rows with it; they are then computed before they are written.
         """
         target = self.path(contract, year, slice_id)
-        rows, about = contract.conform(table), {"version": version}
+        about = {"version": version}
         try:
+            rows = contract.conform(table)
             if hashes_rows:
                 rows = self.con.create_table(f"{PREFIX}written", rows, temp=True)
                 about["content"] = self._hash_of(rows)

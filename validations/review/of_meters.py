@@ -162,8 +162,10 @@ def meter_multiplier_changed(use: Use, limits: ReviewLimits) -> ir.Table:
 
 
 def _runs_of_estimates(use: Use) -> ir.Table:
-    """Reads with ``number`` in their meter and ``run``: how many reads before it were not estimated."""
-    r = use.reads.mutate(number=ibis.row_number().over(ibis.window(**_IN_TIME)))
+    """Reads of meters with any estimate, with ``number`` in their meter and ``run``: how many reads before it were not estimated."""
+    estimated = use.reads.filter(use.reads.is_estimated).select(_OF_METER).distinct()
+    r = use.reads.semi_join(estimated, _OF_METER)
+    r = r.mutate(number=ibis.row_number().over(ibis.window(**_IN_TIME)))
     return r.mutate(run=(~r.is_estimated).cast("int64").sum().over(ibis.window(**_IN_TIME, preceding=(None, 0))))
 
 

@@ -8,6 +8,8 @@ A period outside the window moves no average, so what is found there is for info
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import ibis
 import ibis.expr.types as ir
 
@@ -166,8 +168,11 @@ def use_negative(use: Use, limits: ReviewLimits) -> ir.Table:
     """Less than nothing, and neither the end of estimated reads nor a register that went round: those rules propose what counts."""
     r = use.reads.filter(~use.reads.is_prior & use.reads.is_own)
     read = ["service_id", *METER, "period_start", "period_end"]
-    explained = corrected_estimates(use).select(read).union(missed_rollovers(use, limits).select(read))
-    rows = r.filter(r.volume_thousandths < 0).anti_join(explained, read)
+    negative = r.filter(r.volume_thousandths < 0)
+    # What explains a read is among the reads of its own service.
+    theirs = replace(use, reads=use.reads.semi_join(negative.select("service_id").distinct(), "service_id"))
+    explained = corrected_estimates(theirs).select(read).union(missed_rollovers(theirs, limits).select(read))
+    rows = negative.anti_join(explained, read)
     begin, end = use.window
     rows = rows.group_by("service_id").agg(
         district_id=rows.district_id.min(), period_start=rows.period_start.min(), period_end=rows.period_end.max(),

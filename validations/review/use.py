@@ -96,19 +96,8 @@ def reads_of(
         inside = (met.period_start < met.link_end) & (met.period_end > met.link_start)
         parts.append(met.filter(inside))
     both = parts[0].union(parts[1].select(*parts[0].columns))
-    both = both.inner_join(
-        sewer_services.select("service_id", "customer_class", "dwelling_units", "status", "service_start", "service_end",
-                              "occupant_since"), "service_id",
-    )  # fmt: skip
-    # A period that begins a little before the occupant came is taken as the occupant's: it has the opening read.
-    own_since = ibis.coalesce(both.occupant_since, both.service_start)
-    both = both.mutate(is_own=own_since.delta(both.period_start, unit="day") <= 10)
-    period = [
-        "service_id", *METER, "period_start", "period_end", "days", "is_prior", "is_own", "volume_unit", "customer_class",
-        "dwelling_units", "status", "service_start", "service_end", "occupant_since",
-    ]  # fmt: skip
-    share = both.share_to_millionths - both.share_from_millionths
-    both = both.mutate(share=share)
+    period = ["service_id", *METER, "period_start", "period_end", "days", "is_prior", "volume_unit"]
+    both = both.mutate(share=both.share_to_millionths - both.share_from_millionths)
     r = both.group_by(period).agg(
         volume_thousandths=both.volume_thousandths.sum(),
         billed_thousandths=both.billed_volume_thousandths.sum(),
@@ -123,8 +112,18 @@ def reads_of(
         source_row=both.source_row.min(),
         source_column=both.source_column.min(),
     )
+    r = r.inner_join(
+        sewer_services.select("service_id", "customer_class", "dwelling_units", "status", "service_start", "service_end",
+                              "occupant_since"), "service_id",
+    )  # fmt: skip
+    # A period that begins a little before the occupant came is taken as the occupant's: it has the opening read.
+    own_since = ibis.coalesce(r.occupant_since, r.service_start)
     ccf = _in_ccf(r.volume_thousandths, r.volume_unit)
-    return r.mutate(ccf=ccf, ccf_of_service=ccf * (r.share_millionths / 1_000_000))
+    return r.mutate(
+        is_own=own_since.delta(r.period_start, unit="day") <= 10,
+        ccf=ccf,
+        ccf_of_service=ccf * (r.share_millionths / 1_000_000),
+    )
 
 
 def _links(links: ir.Table, prior: ir.Table, is_prior: bool) -> ir.Table:
