@@ -86,14 +86,8 @@ def publish(session: Session) -> dict[str, int]:
             # The order of rows is no part of a table, and keeping it takes half of the time again.
             con.execute("SET preserve_insertion_order = false")
             for contract in PUBLISHED:
-                paths = {
-                    year: [
-                        path
-                        for path in (store.path(contract, year, s) for s in slices_of(contract, workspace))
-                        if path.exists()
-                    ]
-                    for year in workspace.file.billing_years
-                }
+                slices = slices_of(contract, workspace)
+                paths = {year: store.files(contract, year, slices) for year in workspace.file.billing_years}
                 _create(con, contract, paths)
                 counts[contract.name] = _count(con, contract.name)
             create_views(con, workspace)
@@ -114,7 +108,7 @@ def unlike_store(session: Session, billing_year: int) -> list[str]:
     try:
         for contract in PUBLISHED:
             slices = slices_of(contract, session.workspace)
-            files = [p for p in (session.store.path(contract, billing_year, s) for s in slices) if p.exists()]
+            files = session.store.files(contract, billing_year, slices)
             names = ", ".join(f'"{scale_of(name)[0]}"' for name in contract.columns)
             made = f"SELECT {', '.join(map(_published_column, contract.columns))} FROM ({_source(contract, files)})"  # noqa: S608
             shown = f'SELECT {names} FROM "{contract.name}" WHERE billing_year = {int(billing_year)}'  # noqa: S608

@@ -62,8 +62,8 @@ class Session:
         elif name in PER_DISTRICT:
             slices = (*self.workspace.districts, *OFFICE_SHEETS.get(name, ()))
         else:
-            present = [s for s in all_slices(self.workspace) if self.store.path(contract, year, s).exists()]
-            slices = tuple(present) or (WHOLE,)
+            there = set(self.store.slices(contract, year))
+            slices = tuple(s for s in all_slices(self.workspace) if s in there) or (WHOLE,)
         return Stored(self.store, contract, year, slices)
 
 
@@ -300,8 +300,7 @@ class Stage:
         if name in PER_DISTRICT and slice_id not in (WHOLE, tables.SEVERAL_DISTRICTS):
             slices: tuple[str, ...] = () if slice_id == tables.NO_DISTRICT else (slice_id,)
         else:
-            folder = any_input.store.folder / name / str(any_input.year - 1)
-            slices = tuple(sorted(p.stem for p in folder.glob("[!.]*.parquet")))
+            slices = tuple(any_input.store.slices(contract, any_input.year - 1))
         return Stored(any_input.store, contract, any_input.year - 1, slices)
 
     def asset(self, workspace: Workspace) -> dg.AssetsDefinition:

@@ -50,13 +50,37 @@ class Store:
     def path(self, contract: Contract, year: int, slice_id: str) -> Path:
         return self.folder / contract.name / str(year) / f"{slice_id}.parquet"
 
+    def is_there(self, path: Path) -> bool:
+        """Whether the store has this file; what is there can be read at ``path``."""
+        return path.exists()
+
+    def slices(self, contract: Contract, year: int) -> list[str]:
+        """Slices of the table that the store has, in order."""
+        return sorted(
+            n.removesuffix(".parquet")
+            for n in self._names(contract.name, year)
+            if not n.startswith(".") and n.endswith(".parquet")
+        )
+
+    def _names(self, contract_name: str, year: int) -> list[str]:
+        return [path.name for path in (self.folder / contract_name / str(year)).glob("*")]
+
+    def files(self, contract: Contract, year: int, slices: Iterable[str]) -> list[Path]:
+        """Files of those of the slices that the store has."""
+        return [path for path in (self.path(contract, year, s) for s in slices) if self.is_there(path)]
+
+    def _in_place(self, beside: Path, path: Path) -> None:
+        """Before a file that is written takes its place."""
+
+    def _placed(self, path: Path) -> None:
+        """After it has taken it."""
+
     def _footer(self, contract: Contract, year: int, slice_id: str) -> Footer | None:
         """What the slice's file says of itself, read once for as long as the file is the same; None if it is not there."""
         path = self.path(contract, year, slice_id)
-        try:
-            there = path.stat()
-        except FileNotFoundError:
+        if not self.is_there(path):
             return None
+        there = path.stat()
         state = (there.st_ino, there.st_mtime_ns, there.st_size)
         known = self._footers.get(path)
         if known is None or known[0] != state:
@@ -84,7 +108,7 @@ class Store:
 
     def read(self, contract: Contract, year: int, slices: Iterable[str]) -> ir.Table:
         """The slices as one table; those that are not there have no rows."""
-        paths = tuple(literal(p) for p in (self.path(contract, year, s) for s in slices) if p.exists())
+        paths = tuple(map(literal, self.files(contract, year, slices)))
         if not paths:
             return contract.empty()
         if paths not in self._views:
@@ -116,7 +140,10 @@ class Store:
                         raise TypeError(
                             f"table {contract.name}: {name} was written as {written[name]}, declared {declared}"
                         )
-                return int(pq.read_metadata(beside).num_rows)
+                written_rows = int(pq.read_metadata(beside).num_rows)
+                self._in_place(beside, target)
+            self._placed(target)
+            return written_rows
         finally:
             let_go(self.con)
 

@@ -69,14 +69,16 @@ def evaluate(
             bench = bench or Bench(
                 {n: _stored(session, n, year, slice_id).read() for c in chosen for n in c.reads}, "checks"
             )
-            asked = (f"{check.table}_{check.name}", partial(_failing, check), *check.reads)
-            if bench.count(*asked) == 0:
+            asked = partial(_failing, check)
+            if bench.count(name, asked, *check.reads) == 0:
                 holds[name] = seen
                 if keep_list:
                     _list_of(check, session, year, slice_id).unlink(missing_ok=True)
                 yield Verdict(check, slice_id, 0, [], None, "")
             else:
-                yield _failed(check, session, year, slice_id, bench.shown(*asked), keep_list=keep_list)
+                yield _failed(
+                    check, session, year, slice_id, bench.shown(name, asked, *check.reads), keep_list=keep_list
+                )
     finally:
         let_go(session.store.con)
     if keep_list and holds != held:

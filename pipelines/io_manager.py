@@ -62,7 +62,7 @@ class StoreIOManager(dg.IOManager):
     def _rows_a_year_before(self, obj: Making) -> int | None:
         """None where that year has not been run."""
         store = self._session.store
-        there = [s for s in obj.slices if store.path(obj.contract, obj.year - 1, s).exists()]
+        there = set(store.slices(obj.contract, obj.year - 1)) & set(obj.slices)
         return sum(store.rows(obj.contract, obj.year - 1, s) for s in there) if there else None
 
     def load_input(self, context: dg.InputContext) -> Stored:

@@ -73,6 +73,16 @@ def connect(work: Path) -> ibis.BaseBackend:
     return con
 
 
+def store_of(workspace: Workspace, con: ibis.BaseBackend) -> Store:
+    """The workspace's store, here or where ``workspace.yaml`` says. ConfigError if that cannot be reached."""
+    if workspace.file.store is None:
+        return Store(workspace.store, con)
+    # Its package takes a part of a second, and few need it.
+    from assets.remote_store import RemoteStore
+
+    return RemoteStore(workspace.store, con, workspace.file.store)
+
+
 def remove_leftovers(work: Path) -> None:
     """Remove what a run that was killed had not finished: everything unfinished has a name like ``.name.tmp``."""
     shutil.rmtree(work / "scratch", ignore_errors=True)
@@ -90,7 +100,7 @@ def open_session(workspace: Workspace, *, wait_seconds: float = WAIT_SECONDS) ->
         remove_leftovers(workspace.work)
         con = connect(workspace.work)
         try:
-            yield Session(workspace, Store(workspace.store, con))
+            yield Session(workspace, store_of(workspace, con))
         finally:
             con.disconnect()
             shutil.rmtree(workspace.work / "scratch", ignore_errors=True)
@@ -101,7 +111,7 @@ def read_session(workspace: Workspace) -> Iterator[Session]:
     """The workspace for reading only, without the lock: the store's files are whole at any time."""
     con = connected(keeps_sql=False)
     try:
-        yield Session(workspace, Store(workspace.store, con))
+        yield Session(workspace, store_of(workspace, con))
     finally:
         con.disconnect()
 

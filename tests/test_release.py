@@ -316,7 +316,7 @@ def spoil(workspace: Workspace, contract: Contract, change: Callable[[ibis.Table
     """Change a table of the store behind the program's back."""
     with open_session(workspace) as session:
         for slice_id in slices_of(contract, workspace):
-            if session.store.path(contract, YEAR, slice_id).exists():
+            if slice_id in session.store.slices(contract, YEAR):
                 table = session.store.con.create_table(
                     "spoilt", session.store.read(contract, YEAR, [slice_id]), temp=True
                 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
@@ -170,6 +171,11 @@ class WorkspaceFile(Strict):
         (), description="Folders outside the workspace, below which a district's entry may have its folder"
     )
 
+    store: str | None = Field(
+        None,
+        description="Where the tables of every stage lie, such as s3://bucket/folder; in work/store if left out. Credentials stand in the environment",
+    )
+
     @model_validator(mode="after")
     def _people_are_told_apart(self) -> WorkspaceFile:
         if self.people and self.may_approve:
@@ -196,6 +202,15 @@ class WorkspaceFile(Strict):
         ):
             raise ValueError("folders by their whole path, such as /srv/incoming, and not the root of all")
         return folders
+
+    @field_validator("store")
+    @classmethod
+    def _is_a_location_without_secrets(cls, location: str | None) -> str | None:
+        if location is not None and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^\s?#@]*[^\s?#@/]", location):
+            raise ValueError(
+                "a location such as s3://bucket/folder, without credentials, which stand in the environment"
+            )
+        return location
 
     @field_validator("effective_month_day")
     @classmethod

@@ -55,7 +55,7 @@ def block_of(verdict: Verdict) -> Block:
 
 def require_run(session: Session, billing_year: int) -> None:
     """NotRun unless the year has been run to its end."""
-    if not session.store.path(RECONCILIATION, billing_year, WHOLE).exists():
+    if WHOLE not in session.store.slices(RECONCILIATION, billing_year):
         raise NotRun(f"billing year {billing_year} has not been run here; run: annual-billing run {billing_year}")
 
 

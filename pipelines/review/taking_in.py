@@ -156,7 +156,7 @@ class Known:
     def of(session: Session, billing_year: int, finding_ids: set[str]) -> Known:
         """The year's findings of these ids. NotRun if the year has none."""
         store, slices = session.store, [*all_slices(session.workspace), WHOLE]
-        if not store.path(FINDINGS, billing_year, WHOLE).exists():
+        if WHOLE not in store.slices(FINDINGS, billing_year):
             raise NotRun(f"billing year {billing_year} has not been run here; run: annual-billing run {billing_year}")
         wanted = ibis.memtable({"finding_id": sorted(finding_ids)}, schema={"finding_id": "string"})
 
