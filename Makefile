@@ -32,7 +32,7 @@ $(VENV)/.test: $(VENV)/.run
 	@$(PIP) -e ".[test]"
 	@touch $@
 
-$(VENV)/.bench: $(VENV)/.bench
+$(VENV)/.bench: $(VENV)/.run
 	@echo "Installing what the annual update is measured against (once)"
 	@$(PIP) -e ".[test,bench]"
 	@touch $@

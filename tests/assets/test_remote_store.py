@@ -14,9 +14,9 @@ from typing import Any
 import boto3
 import ibis.expr.types as ir
 import pytest
-from servers import certificates, free_port, s3_store
 from contract_rows import row, table_of
 from releasable import YEAR, made_anew
+from servers import certificates, free_port, s3_store
 from whole_runs import annual_billing, bill_file_bytes, table_hashes
 
 from assets.engine import connected
@@ -177,4 +177,4 @@ def test_a_store_that_is_no_location_is_refused_with_what_is_allowed(undecided: 
     folder = with_store(made_anew(undecided, tmp_path / "ws"), "s3://key:secret@bucket/store")
     ran = annual_billing("run", YEAR, "--workspace", folder)
     assert ran.code == 2
-    assert "key store: 's3://key:secret@bucket/store' is not allowed; a location such as s3://bucket/folder" in ran.err
+    assert "key store: 's3://key:secret@bucket/store' is not allowed; allowed: a location such as s3://bucket/folder" in ran.err
