@@ -119,11 +119,11 @@ def with_next_step(contract: Contract, description: str) -> str:
     return f"{description}\n\n**What to do next.** {step}" if step else description
 
 
-def asset_facts(contract: Contract, workspace: Workspace) -> dict[str, Any]:
-    """What every asset carries: owner, kinds, column schema, code version."""
+def asset_facts(contract: Contract, workspace: Workspace, engine: str = "duckdb") -> dict[str, Any]:
+    """What every asset carries: owner, kinds (with the engine that it is computed on), column schema, code version."""
     return {
         "owners": [f"team:{workspace.file.owner}"],
-        "kinds": {"parquet", "duckdb"},
+        "kinds": {"parquet", engine},
         "metadata": {"dagster/column_schema": column_schema(contract)},
         "code_version": code_version(),
     }
@@ -232,7 +232,7 @@ class Stage:
         """How to read one input for one slice, and its version."""
         if name.startswith(PRIOR):
             prior = self._of_prior_year(name.removeprefix(PRIOR), stored, slice_id)
-            return prior.read, prior.version()
+            return prior.to_compute, prior.version()
         if name in PER_DISTRICT:
             districts = {
                 key.removeprefix(f"{name}__"): value for key, value in stored.items() if key.startswith(f"{name}__")
@@ -249,19 +249,19 @@ class Stage:
             first = chosen[0]
             ids = [s for one in chosen for s in one.slices]
             return (
-                lambda: first.store.read(first.contract, first.year, ids),
+                lambda: first.store.to_compute(first.contract, first.year, ids),
                 "+".join(one.version() for one in chosen),
             )
         table = stored[name]
         if name in BY_CONTENT:
-            return table.read, table.content_version()
+            return table.to_compute, table.content_version()
         if slice_id == WHOLE:
-            return table.read, table.version()
+            return table.to_compute, table.version()
         if slice_id in table.slices:
-            return lambda: table.read(slice_id), table.version(slice_id)
+            return lambda: table.to_compute(slice_id), table.version(slice_id)
         if "slice_id" in table.contract.columns:
-            return lambda: table.read().filter(ibis._.slice_id == slice_id), table.version()
-        return table.read, table.version()
+            return lambda: table.to_compute().filter(ibis._.slice_id == slice_id), table.version()
+        return table.to_compute, table.version()
 
     def _of_prior_year(self, name: str, stored: dict[str, Stored], slice_id: str) -> Stored:
         """The same slice of a table of the billing year before; services may have come from any district, and tables that
@@ -287,7 +287,7 @@ class Stage:
             partitions_def=years_of(workspace),
             group_name=self.group,
             description=self.description,
-            **asset_facts(self.contract, workspace),
+            **asset_facts(self.contract, workspace, workspace.file.engine),
         )
         def _asset(context: dg.AssetExecutionContext, **stored: Stored) -> Making:
             return self.making(stored, workspace.year(int(context.partition_key)), slices)

@@ -5,16 +5,19 @@ Does not belong here: anything that is made in it.
 """
 
 import fcntl
+import importlib.util
 import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import ibis
+import ibis.expr.types as ir
 
 from assets.engine import connected
 from assets.stage import Session
@@ -73,6 +76,54 @@ def connect(work: Path) -> ibis.BaseBackend:
     return con
 
 
+class LazyCluster:
+    """Spark that starts when it is first asked for anything."""
+
+    def __init__(self, properties: Mapping[str, str | int | bool]) -> None:
+        self._properties = properties
+        self._started: Any = None
+
+    @property
+    def _spark(self) -> Any:
+        if self._started is None:
+            # Takes seconds, and is not installed everywhere.
+            from assets.spark_engine import connected as connected_spark
+
+            try:
+                self._started = connected_spark(self._properties)
+            except Exception as error:
+                said = str(error).strip().splitlines() or [type(error).__name__]
+                raise ConfigError(f"workspace.yaml: key spark: Spark did not start: {said[0]}") from error
+        return self._started
+
+    def read_store(self, paths: list[Path], schema: ibis.Schema) -> ir.Table:
+        return self._spark.read_store(paths, schema)
+
+    def write_folder(self, table: ir.Table, folder: Path) -> None:
+        self._spark.write_folder(table, folder)
+
+    def stop(self) -> None:
+        if self._started is not None:
+            self._started.disconnect()
+
+
+def on_spark(workspace: Workspace) -> LazyCluster | None:
+    """Spark, if the workspace computes on it: started by the first stage that has something to make.
+
+    ConfigError if this machine has no Spark or no Java.
+    """
+    if workspace.file.engine != "spark":
+        return None
+    home = os.environ.get("JAVA_HOME")
+    if importlib.util.find_spec("pyspark") is None:
+        lacks = 'Spark is not installed here; install annual-billing with its extra "spark"'
+    elif not shutil.which("java", path=f"{home}/bin" if home else None):
+        lacks = "Java is not installed here; install a Java runtime, version 17 or 21"
+    else:
+        return LazyCluster(workspace.file.spark)
+    raise ConfigError(f"workspace.yaml: key engine: 'spark' is not allowed, because {lacks}; or let engine be duckdb.")
+
+
 def remove_leftovers(work: Path) -> None:
     """Remove what a run that was killed had not finished: everything unfinished has a name like ``.name.tmp``."""
     shutil.rmtree(work / "scratch", ignore_errors=True)
@@ -89,10 +140,13 @@ def open_session(workspace: Workspace, *, wait_seconds: float = WAIT_SECONDS) ->
     with lock(workspace.work, wait_seconds):
         remove_leftovers(workspace.work)
         con = connect(workspace.work)
+        cluster = on_spark(workspace)
         try:
-            yield Session(workspace, Store(workspace.store, con))
+            yield Session(workspace, Store(workspace.store, con, cluster))
         finally:
             con.disconnect()
+            if cluster is not None:
+                cluster.stop()
             shutil.rmtree(workspace.work / "scratch", ignore_errors=True)
 
 
