@@ -30,7 +30,6 @@ import pyarrow as pa
 from assets.code_version import OF_TABLES, code_version
 
 _KEPT_DAYS = 30
-_DIALECT = "duckdb"
 
 
 @dataclass(frozen=True)
@@ -63,9 +62,9 @@ def built_text(key: Hashable, made: Callable[[], str], *, keeps: bool = True) ->
     return built(key, lambda: Built(made(), ibis.schema({}), ()), keeps=keeps).sql
 
 
-def sql_of(table: ir.Table) -> Built:
+def sql_of(table: ir.Table, to_sql: Callable[[ir.Table], str]) -> Built:
     in_memory = tuple((op.name, op.data.to_pyarrow(op.schema)) for op in table.op().find(ops.InMemoryTable))
-    return Built(ibis.to_sql(table, dialect=_DIALECT, pretty=False), table.schema(), in_memory)
+    return Built(to_sql(table), table.schema(), in_memory)
 
 
 @cache

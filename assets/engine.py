@@ -1,4 +1,4 @@
-"""DuckDB as the pipeline uses it through Ibis: SQL of an expression that was seen before is not built again.
+"""DuckDB as the pipeline uses it through Ibis, and what it has in common with other engines: SQL of an expression that was seen before is not built again.
 
 Belongs here: telling expressions apart by what they are made of, without the names of the tables that they read.
 Does not belong here: where built SQL is kept (``built_sql``), what is computed.
@@ -16,7 +16,9 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
+from ibis.backends import BaseBackend
 from ibis.backends.duckdb import Backend
+from ibis.backends.sql import SQLBackend
 from ibis.common.graph import Node
 from ibis.expr.datashape import DataShape
 from ibis.formats import TableProxy
@@ -70,7 +72,7 @@ def shape_of(table: ir.Expr) -> tuple[str, list[ops.PhysicalTable]]:
             values = (
                 f"{name}={told(value)}"
                 for name, value in zip(node.__argnames__, node.__args__, strict=True)
-                if not isinstance(value, Backend | TableProxy)
+                if not isinstance(value, BaseBackend | TableProxy)
             )
             said = f"{kind.__name__} {named} {' '.join(values)}"
         numbers[node] = len(numbers)
@@ -94,8 +96,8 @@ def _in_order(root: Node) -> list[Node]:
     return found
 
 
-class Engine(Backend):
-    """A DuckDB backend of Ibis. What it computes is the backend's; how long it takes to say it is not.
+class KeepsSQL(SQLBackend):
+    """A backend of Ibis. What it computes is the backend's; how long it takes to say it is not.
 
     ``keeps_sql``: whether SQL is kept for other processes; that of a question about one account is not.
     """
@@ -120,12 +122,18 @@ class Engine(Backend):
 
         def built() -> str:
             places = {table: table.copy(name=_PLACE.format(number)) for number, table in enumerate(tables)}
-            return super(Engine, self).compile(expr.op().replace(places).to_expr(), limit=limit)
+            return super(KeepsSQL, self).compile(expr.op().replace(places).to_expr(), limit=limit)
 
-        sql = built_text(("expression", limit, ibis.options.sql.fuse_selects, shape), built, keeps=self.keeps_sql)
+        sql = built_text(
+            ("expression", self.name, limit, ibis.options.sql.fuse_selects, shape), built, keeps=self.keeps_sql
+        )
         for number, table in enumerate(tables):
             sql = sql.replace(_PLACE.format(number), table.name)
         return sql
+
+
+class Engine(KeepsSQL, Backend):
+    """DuckDB."""
 
     def create_table(self, name: str, /, obj: Any = None, *, temp: bool = False, **other: Any) -> ir.Table:
         """A table; a temporary one of an expression has exactly the expression's types."""

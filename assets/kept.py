@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import ibis
 import ibis.expr.operations as ops
@@ -24,6 +25,47 @@ from assets.built_sql import Built, built, sql_of
 PREFIX = "kept_"
 
 
+@runtime_checkable
+class Hands(Protocol):
+    """How an engine is told to show a table under a name, or to keep its rows."""
+
+    def to_sql(self, table: ir.Table) -> str: ...
+
+    def show(self, name: str, table: ir.Table) -> None: ...
+
+    def show_sql(self, name: str, found: Built) -> None: ...
+
+    def keep_sql(self, name: str, found: Built) -> None: ...
+
+
+@dataclass(frozen=True)
+class OfDuckDB:
+    """Hands of a DuckDB connection, whatever its class."""
+
+    con: Any
+
+    def to_sql(self, table: ir.Table) -> str:
+        return str(ibis.to_sql(table, dialect="duckdb", pretty=False))
+
+    def show(self, name: str, table: ir.Table) -> None:
+        op = table.op()
+        if isinstance(op, ops.DatabaseTable):
+            self.con.raw_sql(f'CREATE OR REPLACE VIEW "{name}" AS FROM "{op.name}"')
+        else:
+            self.con.create_view(name, table, overwrite=True)
+
+    def show_sql(self, name: str, found: Built) -> None:
+        self._create("VIEW", name, found)
+
+    def keep_sql(self, name: str, found: Built) -> None:
+        self._create("TEMP TABLE", name, found)
+
+    def _create(self, kind: str, name: str, found: Built) -> None:
+        for of_memory, rows in found.in_memory:
+            self.con.con.register(of_memory, rows)
+        self.con.raw_sql(f'CREATE OR REPLACE {kind} "{name}" AS {as_typed(found.sql, found.schema)}')
+
+
 class Bench:
     """Where one slice is worked on. Without a connection (all inputs lie in memory) nothing is kept, and all is computed at the end."""
 
@@ -33,28 +75,21 @@ class Bench:
         self._tables = dict(inputs)
         stored = [op for table in inputs.values() for op in table.op().find(ops.DatabaseTable)]
         self._con: Any = stored[0].source if stored else None
+        self._hands: Hands = self._con if isinstance(self._con, Hands) else OfDuckDB(self._con)
         if self._con is not None:
             for name, table in inputs.items():
-                self._show(f"{PREFIX}{name}", table)
-
-    def _show(self, name: str, table: ir.Table) -> None:
-        """Give the connection ``table`` under another name."""
-        op = table.op()
-        if isinstance(op, ops.DatabaseTable):
-            self._con.raw_sql(f'CREATE OR REPLACE VIEW "{name}" AS FROM "{op.name}"')
-        else:
-            self._con.create_view(name, table, overwrite=True)
+                self._hands.show(f"{PREFIX}{name}", table)
 
     def built(self, name: str, function: Callable[..., ir.Table], *reads: str) -> Built:
         """SQL of ``function`` of the tables called ``reads``; built once for all slices."""
         schemas = {n: self._tables[n].schema() for n in reads}
-        found = built(
-            (self._version, name, *((n, tuple(schema.items())) for n, schema in schemas.items())),
-            lambda: sql_of(function(**{n: ibis.table(schema, name=f"{PREFIX}{n}") for n, schema in schemas.items()})),
+        return built(
+            (self._version, self._con.name, name, *((n, tuple(schema.items())) for n, schema in schemas.items())),
+            lambda: sql_of(
+                function(**{n: ibis.table(schema, name=f"{PREFIX}{n}") for n, schema in schemas.items()}),
+                self._hands.to_sql,
+            ),
         )
-        for of_memory, rows in found.in_memory:
-            self._con.con.register(of_memory, rows)
-        return found
 
     def shown(self, name: str, function: Callable[..., ir.Table], *reads: str) -> ir.Table:
         """``function`` of the tables called ``reads``, to be computed by whoever reads it."""
@@ -62,15 +97,16 @@ class Bench:
             return function(**{n: self._tables[n] for n in reads})
         # A view, because what is given as SQL would be taken apart and put together again for every slice.
         found = self.built(name, function, *reads)
-        self._con.raw_sql(f'CREATE OR REPLACE VIEW "{PREFIX}{name}" AS {as_typed(found.sql, found.schema)}')
+        self._hands.show_sql(f"{PREFIX}{name}", found)
         return named_table(self._con, f"{PREFIX}{name}", found.schema)
 
     def count(self, name: str, function: Callable[..., ir.Table], *reads: str) -> int:
         """Rows that ``function`` gives of the tables called ``reads``."""
+        rows = self.shown(name, function, *reads)
         if self._con is None:
-            return int(self.shown(name, function, *reads).count().execute())
-        ((rows,),) = self._con.raw_sql(f"SELECT count(*) FROM ({self.built(name, function, *reads).sql})").fetchall()  # noqa: S608 - SQL of ours
-        return int(rows)
+            return int(rows.count().execute())
+        ((counted,),) = self._con.raw_sql(f'SELECT count(*) FROM "{PREFIX}{name}"').fetchall()  # noqa: S608 - a name of ours
+        return int(counted)
 
     def keep(self, name: str, function: Callable[..., ir.Table], *reads: str) -> ir.Table:
         """The same, computed now and kept under ``name`` for functions after it."""
@@ -78,7 +114,7 @@ class Bench:
             self._tables[name] = self.shown(name, function, *reads)
             return self._tables[name]
         found = self.built(name, function, *reads)
-        self._con.raw_sql(f'CREATE OR REPLACE TEMP TABLE "{PREFIX}{name}" AS {as_typed(found.sql, found.schema)}')
+        self._hands.keep_sql(f"{PREFIX}{name}", found)
         self._tables[name] = named_table(self._con, f"{PREFIX}{name}", found.schema)
         return self._tables[name]
 

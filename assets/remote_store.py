@@ -15,7 +15,7 @@ from typing import Any
 import fsspec
 
 from assets.durable import whole_file
-from assets.store import Store
+from assets.store import Cluster, Store
 from rate_tables.config_file import ConfigError
 
 
@@ -27,8 +27,8 @@ class RemoteStore(Store):
     Errors: ConfigError where the location cannot be reached.
     """
 
-    def __init__(self, folder: Path, con: Any, location: str) -> None:
-        super().__init__(folder, con)
+    def __init__(self, folder: Path, con: Any, location: str, cluster: Cluster | None = None) -> None:
+        super().__init__(folder, con, cluster)
         self._location = location
         try:
             # Another process may have changed what this one listed before.

@@ -136,11 +136,11 @@ def with_next_step(contract: Contract, description: str) -> str:
     return f"{description}\n\n**What to do next.** {step}" if step else description
 
 
-def asset_facts(contract: Contract, workspace: Workspace) -> dict[str, Any]:
-    """What every asset carries: owner, kinds, column schema, code version."""
+def asset_facts(contract: Contract, workspace: Workspace, engine: str = "duckdb") -> dict[str, Any]:
+    """What every asset carries: owner, kinds (with the engine that it is computed on), column schema, code version."""
     return {
         "owners": [f"team:{workspace.file.owner}"],
-        "kinds": {"parquet", "duckdb"},
+        "kinds": {"parquet", engine},
         "metadata": {"dagster/column_schema": column_schema(contract)},
         "code_version": code_version(),
     }
@@ -259,7 +259,7 @@ class Stage:
         """How to read one input for one slice, and its version."""
         if name.startswith(PRIOR):
             prior = self._of_prior_year(name.removeprefix(PRIOR), stored, slice_id)
-            return prior.read, prior.content()
+            return prior.to_compute, prior.content()
         if name in PER_DISTRICT:
             districts = {
                 key.removeprefix(f"{name}__"): value for key, value in stored.items() if key.startswith(f"{name}__")
@@ -276,21 +276,21 @@ class Stage:
             first = chosen[0]
             ids = [s for one in chosen for s in one.slices]
             return (
-                lambda: first.store.read(first.contract, first.year, ids),
+                lambda: first.store.to_compute(first.contract, first.year, ids),
                 "+".join(one.content() for one in chosen),
             )
         table = stored[name]
         if slice_id == WHOLE:
-            return table.read, table.content()
+            return table.to_compute, table.content()
         if name in OF_METERS and slice_id != tables.SEVERAL_DISTRICTS:
             theirs = tuple(s for s in (slice_id, tables.SEVERAL_DISTRICTS) if s in table.slices)
             table = replace(table, slices=theirs)
-            return table.read, table.content()
+            return table.to_compute, table.content()
         if name not in OF_METERS and slice_id in table.slices:
-            return lambda: table.read(slice_id), table.content(slice_id)
+            return lambda: table.to_compute(slice_id), table.content(slice_id)
         if "slice_id" in table.contract.columns:
-            return lambda: table.read().filter(ibis._.slice_id == slice_id), table.content()
-        return table.read, table.content()
+            return lambda: table.to_compute().filter(ibis._.slice_id == slice_id), table.content()
+        return table.to_compute, table.content()
 
     def _of_prior_year(self, name: str, stored: dict[str, Stored], slice_id: str) -> Stored:
         """The same slice of a table of the billing year before; services may have come from any district, and tables that
@@ -318,7 +318,7 @@ class Stage:
             group_name=self.group,
             description=self.description,
             required_resource_keys={"session"},
-            **asset_facts(self.contract, workspace),
+            **asset_facts(self.contract, workspace, workspace.file.engine),
         )
         def _asset(context: dg.AssetExecutionContext) -> Making:
             session: Session = context.resources.session

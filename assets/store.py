@@ -10,13 +10,16 @@ has nothing to do.
 
 from __future__ import annotations
 
+import shutil
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import ibis
+import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import pyarrow.parquet as pq
 
@@ -38,14 +41,26 @@ class Footer:
     rows: int
 
 
+class Cluster(Protocol):
+    """An engine beside DuckDB that stages are computed on."""
+
+    def read_store(self, paths: list[Path], schema: ibis.Schema) -> ir.Table:
+        """These files of the store as one table."""
+
+    def write_folder(self, table: ir.Table, folder: Path) -> None:
+        """The table's rows as Parquet files in ``folder``, with exactly the table's types; nothing is kept of how it was made."""
+
+
 class Store:
     """Parquet tables below one folder, read and written through one DuckDB connection."""
 
-    def __init__(self, folder: Path, con: Any) -> None:
+    def __init__(self, folder: Path, con: Any, cluster: Cluster | None = None) -> None:
+        """``cluster``: what stages are computed on, where that is not DuckDB."""
         self.folder = folder
         self.con = con
         self._footers: dict[Path, tuple[tuple[int, int, int], Footer]] = {}
         self._views: dict[tuple[str, ...], str] = {}
+        self._cluster = cluster
 
     def path(self, contract: Contract, year: int, slice_id: str) -> Path:
         return self.folder / contract.name / str(year) / f"{slice_id}.parquet"
@@ -118,6 +133,13 @@ class Store:
             self._views[paths] = name
         return named_table(self.con, self._views[paths], contract.schema)
 
+    def to_compute(self, contract: Contract, year: int, slices: Iterable[str]) -> ir.Table:
+        """The slices as one table of the engine that stages are computed on."""
+        paths = self.files(contract, year, slices)
+        if self._cluster is None or not paths:
+            return self.read(contract, year, slices)
+        return self._cluster.read_store(paths, contract.schema)
+
     def write(
         self, contract: Contract, year: int, slice_id: str, table: ir.Table, version: str, *, hashes_rows: bool = False
     ) -> int:
@@ -128,11 +150,10 @@ class Store:
         target = self.path(contract, year, slice_id)
         about = {"version": version}
         try:
-            rows = contract.conform(table)
-            if hashes_rows:
-                rows = self.con.create_table(f"{PREFIX}written", rows, temp=True)
-                about["content"] = self._hash_of(rows)
-            with whole_file(target) as beside:
+            with self._here(contract.conform(table), target) as rows, whole_file(target) as beside:
+                if hashes_rows:
+                    rows = self.con.create_table(f"{PREFIX}written", rows, temp=True)
+                    about["content"] = self._hash_of(rows)
                 self.con.to_parquet(rows, beside, KV_METADATA=about, COMPRESSION="zstd")
                 written = ibis.Schema.from_pyarrow(pq.read_schema(beside))
                 for name, declared in contract.schema.items():
@@ -154,6 +175,22 @@ class Store:
         ((count, total, mixed),) = self.con.raw_sql(f"{sums} ({self.con.compile(rows)})").fetchall()
         return f"{count}-{total or 0:x}-{mixed or 0:x}"
 
+    @contextmanager
+    def _here(self, table: ir.Table, target: Path) -> Iterator[ir.Table]:
+        """A table of DuckDB with the rows of ``table``: what a cluster computes lies in a folder beside the slice until it is written."""
+        if self._cluster is None or not table.op().find(ops.DatabaseTable):
+            yield table
+            return
+        folder = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+        try:
+            self._cluster.write_folder(table, folder)
+            name = f"computed_{uuid.uuid4().hex}"
+            files = (literal(folder) + "/*.parquet").replace("'", "''")
+            self.con.raw_sql(f"CREATE TEMP VIEW \"{name}\" AS FROM read_parquet('{files}')")
+            yield named_table(self.con, name, table.schema())
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -167,6 +204,10 @@ class Stored:
     def read(self, slice_id: str | None = None) -> ir.Table:
         """One slice, or all of them as one table."""
         return self.store.read(self.contract, self.year, [slice_id] if slice_id else self.slices)
+
+    def to_compute(self, slice_id: str | None = None) -> ir.Table:
+        """The same as a table of the engine that stages are computed on."""
+        return self.store.to_compute(self.contract, self.year, [slice_id] if slice_id else self.slices)
 
     def content(self, slice_id: str | None = None) -> str:
         """What the slice (or all of them) holds."""

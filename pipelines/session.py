@@ -5,20 +5,23 @@ Does not belong here: anything that is made in it.
 """
 
 import fcntl
+import importlib.util
 import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import ibis
+import ibis.expr.types as ir
 
 from assets.engine import connected
 from assets.stage import Session
-from assets.store import Store
+from assets.store import Cluster, Store
 from rate_tables.config_file import ConfigError
 from validations.workspace import Workspace
 
@@ -73,14 +76,62 @@ def connect(work: Path) -> ibis.BaseBackend:
     return con
 
 
-def store_of(workspace: Workspace, con: ibis.BaseBackend) -> Store:
+def store_of(workspace: Workspace, con: ibis.BaseBackend, cluster: Cluster | None = None) -> Store:
     """The workspace's store, here or where ``workspace.yaml`` says. ConfigError if that cannot be reached."""
     if workspace.file.store is None:
-        return Store(workspace.store, con)
+        return Store(workspace.store, con, cluster)
     # Its package takes a part of a second, and few need it.
     from assets.remote_store import RemoteStore
 
-    return RemoteStore(workspace.store, con, workspace.file.store)
+    return RemoteStore(workspace.store, con, workspace.file.store, cluster)
+
+
+class LazyCluster:
+    """Spark that starts when it is first asked for anything."""
+
+    def __init__(self, properties: Mapping[str, str | int | bool]) -> None:
+        self._properties = properties
+        self._started: Any = None
+
+    @property
+    def _spark(self) -> Any:
+        if self._started is None:
+            # Takes seconds, and is not installed everywhere.
+            from assets.spark_engine import connected as connected_spark
+
+            try:
+                self._started = connected_spark(self._properties)
+            except Exception as error:
+                said = str(error).strip().splitlines() or [type(error).__name__]
+                raise ConfigError(f"workspace.yaml: key spark: Spark did not start: {said[0]}") from error
+        return self._started
+
+    def read_store(self, paths: list[Path], schema: ibis.Schema) -> ir.Table:
+        return self._spark.read_store(paths, schema)
+
+    def write_folder(self, table: ir.Table, folder: Path) -> None:
+        self._spark.write_folder(table, folder)
+
+    def stop(self) -> None:
+        if self._started is not None:
+            self._started.disconnect()
+
+
+def on_spark(workspace: Workspace) -> LazyCluster | None:
+    """Spark, if the workspace computes on it: started by the first stage that has something to make.
+
+    ConfigError if this machine has no Spark or no Java.
+    """
+    if workspace.file.engine != "spark":
+        return None
+    home = os.environ.get("JAVA_HOME")
+    if importlib.util.find_spec("pyspark") is None:
+        lacks = 'Spark is not installed here; install annual-billing with its extra "spark"'
+    elif not shutil.which("java", path=f"{home}/bin" if home else None):
+        lacks = "Java is not installed here; install a Java runtime, version 17 or 21"
+    else:
+        return LazyCluster(workspace.file.spark)
+    raise ConfigError(f"workspace.yaml: key engine: 'spark' is not allowed, because {lacks}; or let engine be duckdb.")
 
 
 def remove_leftovers(work: Path) -> None:
@@ -99,10 +150,13 @@ def open_session(workspace: Workspace, *, wait_seconds: float = WAIT_SECONDS) ->
     with lock(workspace.work, wait_seconds):
         remove_leftovers(workspace.work)
         con = connect(workspace.work)
+        cluster = on_spark(workspace)
         try:
-            yield Session(workspace, store_of(workspace, con))
+            yield Session(workspace, store_of(workspace, con, cluster))
         finally:
             con.disconnect()
+            if cluster is not None:
+                cluster.stop()
             shutil.rmtree(workspace.work / "scratch", ignore_errors=True)
 
 

@@ -34,6 +34,14 @@ from validations.source import Folder, filled_in
 
 WORKSPACE_VARIABLE = "ANNUAL_BILLING_WORKSPACE"
 LONGEST_NAME = 80
+SPARK_MEANS = {
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.timestampType": "TIMESTAMP_NTZ",
+    "spark.sql.caseSensitive": "false",
+    "spark.sql.decimalOperations.allowPrecisionLoss": "true",
+}
+"""Properties of Spark on which the meaning of an expression rests: overflow is an error, no time zone moves a day."""
 SAMPLE = Path(__file__).parent.parent / "data" / "sample"
 MARKER = "release.json"
 """Written last into a release: a folder without it is none."""
@@ -142,6 +150,9 @@ class UnclaimedProperty(Strict):
     source: Annotated[str, Field(min_length=3)]
 
 
+SparkProperty = Annotated[str, Field(pattern=r"^spark\.[A-Za-z][A-Za-z0-9._-]*$")]
+
+
 class WorkspaceFile(Strict):
     """``workspace.yaml``: the utility, its billing years, and who may do what."""
 
@@ -175,6 +186,21 @@ class WorkspaceFile(Strict):
         None,
         description="Where the tables of every stage lie, such as s3://bucket/folder; in work/store if left out. Credentials stand in the environment",
     )
+
+    engine: Literal["duckdb", "spark"] = Field(
+        "duckdb", description="What the tables from service_consumption on are computed with; the rows are the same"
+    )
+    spark: dict[SparkProperty, str | int | bool] = Field(
+        {},
+        description="Properties of Spark, such as spark.master; where it is nowhere said, two workers on this machine",
+    )
+
+    @field_validator("spark")
+    @classmethod
+    def _leaves_the_meaning(cls, properties: dict[str, str | int | bool]) -> dict[str, str | int | bool]:
+        if fixed := sorted(set(properties) & set(SPARK_MEANS)):
+            raise ValueError(f"properties that do not change what an expression means; {fixed[0]} does")
+        return properties
 
     @model_validator(mode="after")
     def _people_are_told_apart(self) -> WorkspaceFile:

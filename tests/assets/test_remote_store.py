@@ -177,4 +177,7 @@ def test_a_store_that_is_no_location_is_refused_with_what_is_allowed(undecided: 
     folder = with_store(made_anew(undecided, tmp_path / "ws"), "s3://key:secret@bucket/store")
     ran = annual_billing("run", YEAR, "--workspace", folder)
     assert ran.code == 2
-    assert "key store: 's3://key:secret@bucket/store' is not allowed; allowed: a location such as s3://bucket/folder" in ran.err
+    assert (
+        "key store: 's3://key:secret@bucket/store' is not allowed; allowed: a location such as s3://bucket/folder"
+        in ran.err
+    )
