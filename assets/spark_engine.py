@@ -9,6 +9,7 @@ how text stands in order. Where Spark means something else, ``_Compiler`` says i
 
 from __future__ import annotations
 
+import logging
 import os
 import uuid
 from collections.abc import Iterator, Mapping
@@ -24,7 +25,7 @@ import pyspark.sql.types as spark_types
 import sqlglot as sg
 import sqlglot.expressions as sge
 from ibis.backends.pyspark import Backend
-from ibis.backends.sql.compilers.base import NULL
+from ibis.backends.sql.compilers.base import NULL, STAR
 from ibis.backends.sql.compilers.pyspark import PySparkCompiler
 from ibis.backends.sql.datatypes import PySparkType
 from pyspark.sql import DataFrame, SparkSession
@@ -51,6 +52,26 @@ class _Compiler(PySparkCompiler):
     """Spark SQL that means what DuckDB's SQL of the same expression means."""
 
     __slots__ = ()
+
+    def visit_Select(
+        self, op: Any, *, parent: Any, selections: Any, predicates: Any, qualified: Any, **rest: Any
+    ) -> Any:
+        """Rows chosen by a window are marked first: Spark SQL has no QUALIFY."""
+        if not qualified:
+            return super().visit_Select(
+                op, parent=parent, selections=selections, predicates=predicates, qualified=(), **rest
+            )
+        name = parent.alias_or_name
+        marked = sg.select(STAR, sg.and_(*qualified).as_("_stays", quoted=self.quoted)).from_(parent)
+        if predicates:
+            marked = marked.where(*predicates)
+        result = sg.select(*self._cleanup_names(selections)).from_(
+            marked.subquery(sg.to_identifier(name, quoted=self.quoted))
+        )
+        result = result.where(sg.column("_stays", table=name, quoted=self.quoted))
+        if rest["sort_keys"]:
+            result = result.order_by(*rest["sort_keys"])
+        return result.distinct() if rest["distinct"] else result
 
     # Whole numbers
 
@@ -323,6 +344,8 @@ def connected(properties: Mapping[str, str | int | bool]) -> Spark:
     builder = SparkSession.builder.appName("annual-billing")
     for key, value in (_SETTINGS | chosen | SPARK_MEANS).items():
         builder = builder.config(key, value)
+    # An error is told by who catches it, in a sentence; not before that, with the whole plan.
+    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     engine: Spark = Spark().connect(session)
