@@ -9,6 +9,7 @@ how text stands in order. Where Spark means something else, ``_Compiler`` says i
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import uuid
@@ -154,11 +155,10 @@ class _Compiler(PySparkCompiler):
         return super().visit_Cast(op, arg=arg, to=to)
 
     def _decimal(self, value: Any, to: Any) -> Any:
-        """DuckDB adds a billionth before it rounds, so that what was meant to be a half is one."""
-        scaled = sge.paren(value) * self._double(f"1e{to.scale}")
-        moved = sge.paren(scaled + self.f.signum(value) * self._double("1e-9"))
-        whole = self.cast(self.f.anon.rint(moved), dt.Decimal(38 - to.scale, 0))
-        unit = self.cast(sge.convert(f"1e-{to.scale}" if to.scale else "1"), dt.Decimal(to.scale + 1, to.scale))
+        """A half goes away from zero."""
+        scaled = self._rounded_away(sge.paren(sge.paren(value) * self._double(f"1e{to.scale}")))
+        whole = self.cast(scaled, dt.Decimal(38 - to.scale, 0))
+        unit = self.cast(sge.convert(f"1e-{to.scale}"), dt.Decimal(to.scale + 1, to.scale))
         return self.cast(sge.paren(whole * unit), to)
 
     def _text(self, value: Any) -> Any:
@@ -205,7 +205,7 @@ class _Compiler(PySparkCompiler):
             raise NotImplementedError("text joined in falling order")
         there = arg.is_(sg.not_(NULL))
         counts = there if where is None else sg.and_(where, there)
-        keys = [key.this for key in order_by]
+        keys = [part for key in order_by for part in (key.this.is_(NULL), key.this)]
         named = [
             self.f.anon.named_struct(*(part for n, k in enumerate((*keys, arg)) for part in (sge.convert(f"k{n}"), k)))
         ]
@@ -219,9 +219,21 @@ class _Compiler(PySparkCompiler):
 
     # Text and dates
 
-    def _json(self, struct: Any, value: Any) -> Any:
-        fields = value.expressions
-        return self.f.anon.to_json(value, self.f.anon.map("ignoreNullFields", "false")) if fields is not None else value
+    def _json(self, op: Any, value: Any) -> Any:
+        """The text of a struct: Spark would leave out what is null, and write doubles as Java does."""
+        null = sge.convert("null")
+        pieces = list[Any]()
+        for (name, dtype), field in zip(op.dtype.items(), value.expressions, strict=True):
+            if dtype.is_floating():
+                pieces += [sge.convert(f"{json.dumps(name)}:"), self.f.coalesce(self._text(field.unalias()), null)]
+            else:
+                alone = self.f.anon.to_json(
+                    self.f.anon.named_struct(sge.convert(name), field.unalias()),
+                    self.f.anon.map(sge.convert("ignoreNullFields"), sge.convert("false")),
+                )
+                pieces.append(self.f.anon.substr(alone, 2, self.f.length(alone.copy()) - 2))
+            pieces.append(sge.convert(","))
+        return self.f.anon.concat(sge.convert("{"), *pieces[:-1], sge.convert("}"))
 
     def visit_DateTruncate(self, op: ops.DateTruncate, *, arg: Any, unit: Any) -> Any:
         return self.f.anon.trunc(arg, unit.singular)

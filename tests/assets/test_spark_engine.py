@@ -113,7 +113,9 @@ def spark(java: None) -> Iterator[Any]:
 
 @pytest.mark.parametrize("expression", [of_each_row, of_each_part, chosen_by_a_window])
 def test_every_value_is_what_duckdb_computes_bit_for_bit(expression: Any, spark: Any, tmp_path: Path) -> None:
-    table = expression(ibis.memtable(ROWS))
+    made = expression(ibis.memtable(ROWS))
+    # As every table of the store: DuckDB's own types are wider than Ibis believes.
+    table = made.select(**{name: stored_as(made[name], dtype) for name, dtype in made.schema().items()})
     spark.write_folder(table, tmp_path / "rows")
     theirs = duckdb.read_parquet(f"{tmp_path}/rows/*.parquet")
     connected_duckdb(keeps_sql=False).to_parquet(table, tmp_path / "rows.parquet")
