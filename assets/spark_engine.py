@@ -301,7 +301,7 @@ class Spark(KeepsSQL, Backend):
 
     def _frame(self, found: Built) -> DataFrame:
         for name, rows in found.in_memory:
-            self._shown(self._session.createDataFrame(rows), name)
+            self._session.createDataFrame(rows).createOrReplaceTempView(name)
         return self._session.sql(self.typed(found.sql, found.schema))
 
     def create_table(self, name: str, /, obj: Any = None, *, temp: bool = False, **other: Any) -> ir.Table:
@@ -320,7 +320,8 @@ class Spark(KeepsSQL, Backend):
         self._views.clear()
 
     def _register_in_memory_table(self, op: ops.InMemoryTable) -> None:
-        self._shown(self._session.createDataFrame(op.data.to_pyarrow(op.schema)), op.name)
+        # Let go by Ibis, when nobody holds the table any more.
+        self._session.createDataFrame(op.data.to_pyarrow(op.schema)).createOrReplaceTempView(op.name)
 
 
 @contextmanager
