@@ -183,13 +183,23 @@ def path_of_rules(workspace: Workspace, file: str) -> Path:
 
 
 def _settings(workspace: Workspace, year: Year) -> bytes:
-    others = {"people", "approval", "may_approve", "billing_years", "owner", "deliveries_from"}
+    others = {
+        "people",
+        "approval",
+        "may_approve",
+        "billing_years",
+        "owner",
+        "deliveries_from",
+        "engine",
+        "spark",
+        "store",
+    }
     settings = workspace.file.model_dump(mode="json", exclude=others, exclude_defaults=True)
     return canonical({**settings, "effective": year.effective.isoformat()})
 
 
 def settings_of(workspace: Workspace, year: Year) -> Content:
-    """What ``workspace.yaml`` says that the year's figures can depend on; not who may do what, nor where files come from."""
+    """What ``workspace.yaml`` says that the year's figures can depend on; not who may do what, where files come from and lie, or what computes them."""
     return Content("rules", SETTINGS, hashlib.sha256(_settings(workspace, year)).hexdigest())
 
 

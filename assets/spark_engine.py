@@ -9,6 +9,8 @@ how text stands in order. Where Spark means something else, ``_Compiler`` says i
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import uuid
 from collections.abc import Iterator, Mapping
@@ -24,7 +26,7 @@ import pyspark.sql.types as spark_types
 import sqlglot as sg
 import sqlglot.expressions as sge
 from ibis.backends.pyspark import Backend
-from ibis.backends.sql.compilers.base import NULL
+from ibis.backends.sql.compilers.base import NULL, STAR
 from ibis.backends.sql.compilers.pyspark import PySparkCompiler
 from ibis.backends.sql.datatypes import PySparkType
 from pyspark.sql import DataFrame, SparkSession
@@ -51,6 +53,26 @@ class _Compiler(PySparkCompiler):
     """Spark SQL that means what DuckDB's SQL of the same expression means."""
 
     __slots__ = ()
+
+    def visit_Select(
+        self, op: Any, *, parent: Any, selections: Any, predicates: Any, qualified: Any, **rest: Any
+    ) -> Any:
+        """Rows chosen by a window are marked first: Spark SQL has no QUALIFY."""
+        if not qualified:
+            return super().visit_Select(
+                op, parent=parent, selections=selections, predicates=predicates, qualified=(), **rest
+            )
+        name = parent.alias_or_name
+        marked = sg.select(STAR, sg.and_(*qualified).as_("_stays", quoted=self.quoted)).from_(parent)
+        if predicates:
+            marked = marked.where(*predicates)
+        result = sg.select(*self._cleanup_names(selections)).from_(
+            marked.subquery(sg.to_identifier(name, quoted=self.quoted))
+        )
+        result = result.where(sg.column("_stays", table=name, quoted=self.quoted))
+        if rest["sort_keys"]:
+            result = result.order_by(*rest["sort_keys"])
+        return result.distinct() if rest["distinct"] else result
 
     # Whole numbers
 
@@ -133,11 +155,10 @@ class _Compiler(PySparkCompiler):
         return super().visit_Cast(op, arg=arg, to=to)
 
     def _decimal(self, value: Any, to: Any) -> Any:
-        """DuckDB adds a billionth before it rounds, so that what was meant to be a half is one."""
-        scaled = sge.paren(value) * self._double(f"1e{to.scale}")
-        moved = sge.paren(scaled + self.f.signum(value) * self._double("1e-9"))
-        whole = self.cast(self.f.anon.rint(moved), dt.Decimal(38 - to.scale, 0))
-        unit = self.cast(sge.convert(f"1e-{to.scale}" if to.scale else "1"), dt.Decimal(to.scale + 1, to.scale))
+        """A half goes away from zero."""
+        scaled = self._rounded_away(sge.paren(sge.paren(value) * self._double(f"1e{to.scale}")))
+        whole = self.cast(scaled, dt.Decimal(38 - to.scale, 0))
+        unit = self.cast(sge.convert(f"1e-{to.scale}"), dt.Decimal(to.scale + 1, to.scale))
         return self.cast(sge.paren(whole * unit), to)
 
     def _text(self, value: Any) -> Any:
@@ -184,7 +205,7 @@ class _Compiler(PySparkCompiler):
             raise NotImplementedError("text joined in falling order")
         there = arg.is_(sg.not_(NULL))
         counts = there if where is None else sg.and_(where, there)
-        keys = [key.this for key in order_by]
+        keys = [part for key in order_by for part in (key.this.is_(NULL), key.this)]
         named = [
             self.f.anon.named_struct(*(part for n, k in enumerate((*keys, arg)) for part in (sge.convert(f"k{n}"), k)))
         ]
@@ -198,9 +219,21 @@ class _Compiler(PySparkCompiler):
 
     # Text and dates
 
-    def _json(self, struct: Any, value: Any) -> Any:
-        fields = value.expressions
-        return self.f.anon.to_json(value, self.f.anon.map("ignoreNullFields", "false")) if fields is not None else value
+    def _json(self, op: Any, value: Any) -> Any:
+        """The text of a struct: Spark would leave out what is null, and write doubles as Java does."""
+        null = sge.convert("null")
+        pieces = list[Any]()
+        for (name, dtype), field in zip(op.dtype.items(), value.expressions, strict=True):
+            if dtype.is_floating():
+                pieces += [sge.convert(f"{json.dumps(name)}:"), self.f.coalesce(self._text(field.unalias()), null)]
+            else:
+                alone = self.f.anon.to_json(
+                    self.f.anon.named_struct(sge.convert(name), field.unalias()),
+                    self.f.anon.map(sge.convert("ignoreNullFields"), sge.convert("false")),
+                )
+                pieces.append(self.f.anon.substr(alone, 2, self.f.length(alone.copy()) - 2))
+            pieces.append(sge.convert(","))
+        return self.f.anon.concat(sge.convert("{"), *pieces[:-1], sge.convert("}"))
 
     def visit_DateTruncate(self, op: ops.DateTruncate, *, arg: Any, unit: Any) -> Any:
         return self.f.anon.trunc(arg, unit.singular)
@@ -268,7 +301,7 @@ class Spark(KeepsSQL, Backend):
 
     def _frame(self, found: Built) -> DataFrame:
         for name, rows in found.in_memory:
-            self._shown(self._session.createDataFrame(rows), name)
+            self._session.createDataFrame(rows).createOrReplaceTempView(name)
         return self._session.sql(self.typed(found.sql, found.schema))
 
     def create_table(self, name: str, /, obj: Any = None, *, temp: bool = False, **other: Any) -> ir.Table:
@@ -287,7 +320,8 @@ class Spark(KeepsSQL, Backend):
         self._views.clear()
 
     def _register_in_memory_table(self, op: ops.InMemoryTable) -> None:
-        self._shown(self._session.createDataFrame(op.data.to_pyarrow(op.schema)), op.name)
+        # Let go by Ibis, when nobody holds the table any more.
+        self._session.createDataFrame(op.data.to_pyarrow(op.schema)).createOrReplaceTempView(op.name)
 
 
 @contextmanager
@@ -323,6 +357,8 @@ def connected(properties: Mapping[str, str | int | bool]) -> Spark:
     builder = SparkSession.builder.appName("annual-billing")
     for key, value in (_SETTINGS | chosen | SPARK_MEANS).items():
         builder = builder.config(key, value)
+    # An error is told by who catches it, in a sentence; not before that, with the whole plan.
+    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     engine: Spark = Spark().connect(session)

@@ -178,7 +178,7 @@ class Store:
     @contextmanager
     def _here(self, table: ir.Table, target: Path) -> Iterator[ir.Table]:
         """A table of DuckDB with the rows of ``table``: what a cluster computes lies in a folder beside the slice until it is written."""
-        if self._cluster is None or not table.op().find(ops.DatabaseTable):
+        if self._cluster is None or {t.source.name for t in table.op().find(ops.DatabaseTable)} <= {self.con.name}:
             yield table
             return
         folder = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
