@@ -28,6 +28,8 @@ from validations.workspace import Workspace
 WAIT_SECONDS = 600
 THREADS_VARIABLE = "ANNUAL_BILLING_THREADS"
 """How many cores a run may use; all if it is not set."""
+MEMORY_VARIABLE = "ANNUAL_BILLING_MEMORY"
+"""How much memory DuckDB may use in a run, such as 3GB; four fifths of the machine's if it is not set. More goes to disk."""
 
 
 class WorkspaceBusy(Exception):
@@ -69,11 +71,19 @@ def connect(work: Path) -> ibis.BaseBackend:
     con = connected(temp_directory=str(scratch / "duckdb"))
     # Row numbers of delivered files rest on this order.
     con.raw_sql("SET preserve_insertion_order = true")
-    if threads := os.environ.get(THREADS_VARIABLE):
-        if not re.fullmatch(r"[1-9][0-9]{0,2}", threads):
-            raise ConfigError(f"{THREADS_VARIABLE}: {threads!r} is not allowed; allowed: a whole number from 1 to 999.")
-        con.raw_sql(f"SET threads = {int(threads)}")
+    if threads := _allowed(THREADS_VARIABLE, r"[1-9][0-9]{0,2}", "a whole number from 1 to 999"):
+        con.raw_sql(f"SET threads = {threads}")
+    if memory := _allowed(MEMORY_VARIABLE, r"[1-9][0-9]{0,4}[MG]B", "a whole number and MB or GB, such as 3GB"):
+        con.raw_sql(f"SET memory_limit = '{memory}'")
     return con
+
+
+def _allowed(variable: str, pattern: str, allowed: str) -> str | None:
+    """What the environment says, if anything. ConfigError if it is not of the pattern."""
+    said = os.environ.get(variable)
+    if said and not re.fullmatch(pattern, said):
+        raise ConfigError(f"{variable}: {said!r} is not allowed; allowed: {allowed}.")
+    return said or None
 
 
 def store_of(workspace: Workspace, con: ibis.BaseBackend, cluster: Cluster | None = None) -> Store:

@@ -17,7 +17,7 @@ from whole_runs import annual_billing
 from assets.contents import contents_of, digest_of
 from assets.log import Log
 from pipelines.release.verification import verify
-from pipelines.session import THREADS_VARIABLE, read_session
+from pipelines.session import MEMORY_VARIABLE, THREADS_VARIABLE, read_session
 from validations.workspace import Workspace
 
 
@@ -95,7 +95,16 @@ def test_promise_3_a_clean_rebuild_with_one_thread_is_what_was_made_step_by_step
     assert digest(folder) == digest(decided)
 
 
-def test_a_number_of_threads_that_is_none_is_a_sentence(undecided: Path) -> None:
-    ran = annual_billing("run", YEAR, "--workspace", undecided, timeout=300, **{THREADS_VARIABLE: "many"})
+@pytest.mark.parametrize(
+    ("variable", "said", "allowed"),
+    [
+        (THREADS_VARIABLE, "many", "a whole number from 1 to 999"),
+        (MEMORY_VARIABLE, "3GB' --", "a whole number and MB or GB, such as 3GB"),
+    ],
+)
+def test_threads_or_memory_that_are_none_are_a_sentence(
+    undecided: Path, variable: str, said: str, allowed: str
+) -> None:
+    ran = annual_billing("run", YEAR, "--workspace", undecided, timeout=300, **{variable: said})
     assert (ran.code, "Traceback" in ran.err) != (0, True)
-    assert f"{THREADS_VARIABLE}: 'many' is not allowed; allowed: a whole number from 1 to 999." in ran.err
+    assert f"{variable}: {said!r} is not allowed; allowed: {allowed}." in ran.err
