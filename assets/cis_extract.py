@@ -168,7 +168,7 @@ def extract_changes(services: ir.Table, links: ir.Table, services_before: ir.Tab
 
 
 class Extract:
-    """The extract of one year, read when one of its tables is first asked for.
+    """The extract of one year, read when one of its tables is first asked for and kept until ``close``.
 
     Errors: ConfigError naming the sheet that is missing or has not the columns it should.
     """
@@ -199,6 +199,14 @@ class Extract:
         """Read the sheets now. ConfigError as above."""
         _ = self._sheets
 
+    def close(self) -> None:
+        """Free what was read."""
+        tables = [sheet.kept for sheet in self.__dict__.pop("_sheets", {}).values()]
+        if (services := self.__dict__.pop("sewer_services", None)) is not None:
+            tables.append(services.get_name())
+        for name in filter(None, tables):
+            self._session.store.con.drop_table(name)
+
     @cached_property
     def _sheets(self) -> dict[str, OfficeSheet]:
         sheets = {}
@@ -218,10 +226,11 @@ class Extract:
                 raise ConfigError(f"{shown}: {error}.") from None
         return sheets
 
-    @property
+    @cached_property
     def sewer_services(self) -> ir.Table:
         services = with_account_charges(self._sheets["sewer_services"].rows, self._year)
-        return with_slices(services, self._sheets["meter_links"].rows, self._year)
+        sliced = with_slices(services, self._sheets["meter_links"].rows, self._year)
+        return self._session.store.con.create_table(ibis.util.gen_name("services_of_extract"), sliced, temp=True)
 
     @property
     def meter_links(self) -> ir.Table:
@@ -443,5 +452,8 @@ def cis_extract_assets(workspace: Workspace) -> dg.AssetsDefinition:
                 Making(contract, year.billing_year, {slice_id: Slice(versions.get(name, version), make)}),
                 output_name=name,
             )
+        for one in (extract, former, before):
+            if one is not None:
+                one.close()
 
     return _cis_extract

@@ -28,6 +28,7 @@ from assets.records.comparison import classified_records
 from assets.records.fields import text_records
 from assets.records.values import thousandths, typed_records
 from rate_tables.exact import stored_as
+from rate_tables.looked_up import looked_up
 from validations.district import District
 from validations.reasons import REASONS
 from validations.tables import CONSUMPTION, DELIVERY_TOTALS, METERS, REJECTED_ROWS
@@ -53,17 +54,29 @@ def consumption(classified: ir.Table, entry: District) -> ir.Table:
     )
 
 
-def rejected_rows(classified: ir.Table, district_id: str) -> ir.Table:
-    """Records that are not consumption, with kind and sentence of their reason."""
-    rows = classified.filter(classified.reason_code.notnull())
+def texts_of(sheet: Sheet, source_file: str) -> ir.Table:
+    """The rows of a file as they stand there: source_file, source_row, raw_text."""
+    return sheet.rows.select("source_row", "raw_text", source_file=ibis.literal(source_file))
+
+
+def with_texts(classified: ir.Table, texts: list[ir.Table]) -> ir.Table:
+    """Records that are not consumption, with raw_text. Hardly any are, so no record carries its text along."""
+    left = classified.filter(classified.reason_code.notnull())
+    return looked_up(
+        left, ibis.union(*texts) if len(texts) > 1 else texts[0], ["source_file", "source_row"], "raw_text"
+    )
+
+
+def rejected_rows(left: ir.Table, district_id: str) -> ir.Table:
+    """Records that are not consumption (``with_texts``), with kind and sentence of their reason."""
     kinds = {code: kind for code, (kind, _) in REASONS.items()}
     sentences = {code: sentence for code, (_, sentence) in REASONS.items()}
     return REJECTED_ROWS.conform(
-        rows.mutate(
+        left.mutate(
             district_id=ibis.literal(district_id),
-            raw_text=rows.raw_text.left(_LONGEST_RAW_TEXT),
-            reason_kind=ibis.cases(*((rows.reason_code == code, kind) for code, kind in kinds.items())),
-            message=ibis.cases(*((rows.reason_code == code, sentence) for code, sentence in sentences.items())),
+            raw_text=left.raw_text.left(_LONGEST_RAW_TEXT),
+            reason_kind=ibis.cases(*((left.reason_code == code, kind) for code, kind in kinds.items())),
+            message=ibis.cases(*((left.reason_code == code, sentence) for code, sentence in sentences.items())),
         )
     )
 
@@ -107,6 +120,7 @@ class FrontDoor:
     def __post_init__(self) -> None:
         self._made: dict[str, ir.Table] = {}
         self._temporary: list[str] = []
+        self._texts: list[ir.Table] = []
 
     def __getitem__(self, name: str) -> ir.Table:
         if not self._made:
@@ -140,7 +154,8 @@ class FrontDoor:
             classified = self._kept(
                 "classified", classified_records(ibis.union(*parts) if len(parts) > 1 else parts[0], self.entry)
             )
-            taken, left = consumption(classified, self.entry), rejected_rows(classified, self.entry.district)
+            taken = consumption(classified, self.entry)
+            left = rejected_rows(with_texts(classified, self._texts), self.entry.district)
         else:
             taken, left = CONSUMPTION.empty(), REJECTED_ROWS.empty()
         if unreadable:
@@ -205,6 +220,7 @@ class FrontDoor:
         sheet = read_sheet(self.con, file.path, self.entry, self.scratch)
         texts = text_records(sheet, self.entry, file.source_file)
         typed = self._kept("typed", typed_records(texts, self.entry, self.year, known))
+        self._texts.append(texts_of(sheet, file.source_file))
         self._refuse_swapped_dates(texts, typed, known)
         fact |= self._facts(sheet, typed)
         return typed

@@ -17,7 +17,7 @@ from assets.stage import stage, year_version
 from validations.review import OF_USE, all_findings
 from validations.review.of_districts import district_use as use_of_district
 from validations.review.of_meters import RULES_THAT_PROPOSE, proposed_by_rules
-from validations.review.use import Use, looked_at, periods_of, reads_of, usual_of
+from validations.review.use import Use, followed_of, looked_at, periods_of, reads_of, usual_of
 from validations.tables import DISTRICT_USE, IRREGULAR_USE, NO_DISTRICT, PROPOSED_CORRECTIONS, SEVERAL_DISTRICTS
 from validations.workspace import Year
 
@@ -44,17 +44,19 @@ def _laid_out(inputs: dict[str, ir.Table], year: Year) -> Bench:
         "reads", _reads, "consumption", "adjustment_steps", "prior_consumption", "prior_adjusted_consumption",
         "service_consumption", "prior_service_consumption", "sewer_services",
     )  # fmt: skip
+    bench.keep("followed", followed_of, "reads")
     bench.keep("periods", partial(periods_of, year=year), "reads")
     bench.keep("usual", usual_of, "periods")
     bench.keep("looked", partial(looked_at, tolerance=year.review_limits.rules.tolerance.value), "periods", "usual")
     return bench
 
 
-def _use(year: Year, reads: ir.Table, periods: ir.Table, usual: ir.Table, looked: ir.Table) -> Use:
-    return Use(reads, periods, usual, looked, (ibis.literal(year.window_start), ibis.literal(year.window_end)))
+def _use(year: Year, **tables: ir.Table) -> Use:
+    """``tables``: those that are ``_laid_out``."""
+    return Use(**tables, window=(ibis.literal(year.window_start), ibis.literal(year.window_end)))
 
 
-_USE = ("reads", "periods", "usual", "looked")
+_USE = ("reads", "followed", "periods", "usual", "looked")
 
 
 @stage(IRREGULAR_USE, "review", by_slice=True)

@@ -31,6 +31,9 @@ from validations.contract import Contract
 WHOLE = "all"
 """The slice of a table that is not sliced."""
 
+_ROWS_OF_A_GROUP = 15 * 2048
+"""DuckDB reads a file with as many cores as it has groups of rows: a slice has a hundred thousand, and its own measure is 122,880."""
+
 
 @dataclass(frozen=True)
 class Footer:
@@ -154,7 +157,9 @@ class Store:
                 if hashes_rows:
                     rows = self.con.create_table(f"{PREFIX}written", rows, temp=True)
                     about["content"] = self._hash_of(rows)
-                self.con.to_parquet(rows, beside, KV_METADATA=about, COMPRESSION="zstd")
+                self.con.to_parquet(
+                    rows, beside, KV_METADATA=about, COMPRESSION="zstd", ROW_GROUP_SIZE=_ROWS_OF_A_GROUP
+                )
                 written = ibis.Schema.from_pyarrow(pq.read_schema(beside))
                 for name, declared in contract.schema.items():
                     if written[name].copy(nullable=True) != declared.copy(nullable=True):

@@ -18,6 +18,7 @@ import ibis
 import ibis.expr.types as ir
 
 from assets.readers.delimited import read_delimited
+from assets.readers.lines import forget_lines
 from assets.readers.sheet import Sheet, UnreadableFile
 from assets.readers.workbook import Notation, read_workbook
 from rate_tables.exact import scale_of
@@ -33,10 +34,12 @@ _KEY_REPEATED = REASONS["key_repeated"][1]
 
 @dataclass(frozen=True)
 class OfficeSheet:
-    """Rows that can be used (columns of the contract that the sheet has) and rows that cannot (``rejected_rows``)."""
+    """Rows that can be used (columns of the contract that the sheet has) and rows that cannot (``rejected_rows``); ``kept``, the
+    table of the database in which both lie."""
 
     rows: ir.Table
     rejected: ir.Table
+    kept: str | None = None
 
 
 def _value(text: ir.StringValue, name: str, dtype: Any, most_characters: int = 200) -> tuple[ir.Value, ir.BooleanValue]:
@@ -108,10 +111,20 @@ def read_office_sheet(
             else_="value_unreadable",
         )
     )
+    # A row that can be used is its values: its text would lie beside them for as long as the sheet is needed.
+    judged = judged.select(
+        *columns,
+        "source_row",
+        "message",
+        "reason_code",
+        raw_text=ibis.ifelse(judged.message.isnull(), ibis.null("string"), judged.raw_text),
+    )
     kept = con.create_table(ibis.util.gen_name(f"sheet_{contract.name}"), judged, temp=True)
+    forget_lines(con)
     return OfficeSheet(
         kept.filter(kept.message.isnull()).select(*columns),
         refused(kept.filter(kept.message.notnull()), shown_as, sheet_id),
+        kept.get_name(),
     )
 
 

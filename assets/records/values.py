@@ -169,7 +169,7 @@ def typed_records(records: ir.Table, entry: District, year: Year, known_accounts
 
     ``known_accounts``: the usable rows of the cross-reference sheet (account, known_as), if the entry has one.
 
-    Columns: where it stands (source_*), raw_text, reason_code, district_account, meter_id, register_id, period_start,
+    Columns: where it stands (source_*), reason_code, district_account, meter_id, register_id, period_start,
     period_end (null start for a reading), registered_thousandths and billed_thousandths (with the multiplier; of a reading
     without), multiplier_thousandths, opening_thousandths (the previous reading in the same row, else null),
     delivered_quantity_thousandths (as it stands in the file), read_type.
@@ -240,7 +240,7 @@ def typed_records(records: ir.Table, entry: District, year: Year, known_accounts
     ]
     problems += read_type.problems
     return records.select(
-        "source_file", "source_row", "source_column", "raw_text",
+        "source_file", "source_row", "source_column",
         reason_code=ibis.cases((records.problem.notnull(), records.problem), *problems, else_=ibis.null("string")),
         district_account=account.value,
         meter_id=meter,

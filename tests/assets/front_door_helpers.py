@@ -16,7 +16,7 @@ import ibis.expr.types as ir
 import xlsxwriter
 import yaml
 
-from assets.front_door import consumption, rejected_rows
+from assets.front_door import consumption, rejected_rows, texts_of, with_texts
 from assets.readers.any_layout import read_sheet
 from assets.readers.sheet import Sheet
 from assets.records.comparison import classified_records
@@ -131,7 +131,8 @@ def take_in(con: Any, folder: Path, entry: District, *contents: bytes | str) -> 
     judged = classified_records(ibis.union(*typed) if len(typed) > 1 else typed[0], entry)
     classified = con.create_table(ibis.util.gen_name("classified"), judged, temp=True)
     where = ("source_file", "source_row", "source_column")
-    taken, left = consumption(classified, entry), rejected_rows(classified, entry.district)
+    as_they_stand = [texts_of(sheet, f"file_{number}") for number, sheet in enumerate(sheets, start=1)]
+    taken, left = consumption(classified, entry), rejected_rows(with_texts(classified, as_they_stand), entry.district)
     assert taken.schema() == CONSUMPTION.schema
     assert left.schema() == REJECTED_ROWS.schema
     return Taken(sheets, rows_of(con, taken, *where), rows_of(con, left, *where))

@@ -12,7 +12,7 @@ import ibis.expr.types as ir
 from rate_tables.exact import part_of, widened
 from rate_tables.review_limits import ReviewLimits
 from validations.review.finding import as_json, ccf, found, sentence
-from validations.review.use import METER, RECORD, Use, about_ten_or_a_hundred
+from validations.review.use import METER, RECORD, Use, about_ten_or_a_hundred, of_services_with
 
 _OF_METER = ["service_id", *METER]
 _IN_TIME = {"group_by": _OF_METER, "order_by": ["period_start", "period_end"]}
@@ -132,18 +132,19 @@ def meter_changed_unknown(unmatched: ir.Table, service_consumption: ir.Table, me
 def meter_multiplier_changed(use: Use, limits: ReviewLimits) -> ir.Table:
     """From one read on everything is ten or a hundred times what it was, or that part, and still is at the end: the meter's multiplier."""
     p = use.looked
-    in_time = ibis.window(group_by="service_id", order_by=["period_start", "period_end"])
-    last = ibis.window(group_by="service_id", order_by=["period_start", "period_end"], preceding=1, following=0)
+    last = ibis.window(group_by="service_id", order_by="number", preceding=1, following=0)
     ratio = p.ccf_a_month / ibis.coalesce(p.last_year_ccf, p.usual_ccf).nullif(0)
     slipped = about_ten_or_a_hundred(ratio, limits) | about_ten_or_a_hundred(
         p.ccf_a_month / p.usual_ccf.nullif(0), limits
     ).fill_null(False)
     p = p.mutate(ratio=ratio, slipped=slipped.fill_null(False).cast("int64"), size=p.usual_ccf)
+    often = p.group_by("service_id").agg(times=p.slipped.sum())
+    p = of_services_with(p, often.filter(often.times >= 2))
     as_usual = float(limits.as_usual_times.value)
     p = p.mutate(
         running=p.slipped.sum().over(last), is_off=((p.ratio > as_usual) | (p.ratio < 1 / as_usual)).fill_null(False),
         since=p.period_start.min(where=p.slipped == 1).over(ibis.window(group_by="service_id")),
-        step=p.ccf_a_month / p.ccf_a_month.lag().over(in_time).nullif(0),
+        step=p.ccf_a_month / p.ccf_before.nullif(0),
     )  # fmt: skip
     # Without a step there, last year is what was off.
     p = p.mutate(steps=((p.step > as_usual) | (p.step < 1 / as_usual)).fill_null(True) & (p.period_start == p.since))

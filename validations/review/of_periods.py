@@ -11,11 +11,10 @@ import ibis.expr.types as ir
 
 from rate_tables.review_limits import ReviewLimits
 from validations.review.finding import as_json, found, sentence
-from validations.review.use import METER, Use
+from validations.review.use import Use
 
 A_MONTH = 31
 _LONGER_THAN_A_MONTH = 45
-_IN_TIME = {"group_by": ["service_id", *METER], "order_by": ["period_start", "period_end"]}
 
 
 def is_named_by_month(reads: ir.Table) -> ir.BooleanValue:
@@ -24,10 +23,8 @@ def is_named_by_month(reads: ir.Table) -> ir.BooleanValue:
 
 
 def _after_another(use: Use) -> ir.Table:
-    """Reads with ``reached``: the day up to which the meter's reads before them go; and whether only months are known of the period."""
-    before = ibis.window(**_IN_TIME, preceding=(None, 1))
-    r = use.reads.mutate(reached=use.reads.period_end.max().over(before))
-    return r.filter(r.reached.notnull()).mutate(is_named_by_month=is_named_by_month(r))
+    """Reads that others come before, and whether only months are known of the period."""
+    return use.followed.mutate(is_named_by_month=is_named_by_month(use.followed))
 
 
 def period_gap(use: Use, limits: ReviewLimits) -> ir.Table:
@@ -37,7 +34,7 @@ def period_gap(use: Use, limits: ReviewLimits) -> ir.Table:
     begin, end = use.window
     start, stop = ibis.greatest(r.reached, begin), ibis.least(r.period_start, end)
     r = r.mutate(missing=stop.delta(start, unit="day"), first=start, after=stop)
-    rows = r.filter(~r.is_prior & r.is_own & (r.missing >= limits.gap_days.value))
+    rows = r.filter(r.missing >= limits.gap_days.value)
     rows = rows.group_by("service_id").agg(
         district_id=rows.district_id.min(),
         period_start=rows["first"].min(),
@@ -58,7 +55,7 @@ def period_overlap(use: Use, limits: ReviewLimits) -> ir.Table:
     month, and share one."""
     r = _after_another(use)
     r = r.mutate(twice=ibis.least(r.reached, r.period_end).delta(r.period_start, unit="day"))
-    rows = r.filter(~r.is_prior & r.is_own & (r.twice >= limits.overlap_days.value))
+    rows = r.filter(r.twice >= limits.overlap_days.value)
     begin, end = use.window
     rows = rows.group_by("service_id").agg(
         district_id=rows.district_id.min(), period_start=rows.period_start.min(), period_end=rows.period_end.max(),

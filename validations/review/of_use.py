@@ -16,7 +16,7 @@ import ibis.expr.types as ir
 from rate_tables.review_limits import ReviewLimits
 from validations.review.finding import as_json, ccf, found, sentence
 from validations.review.of_meters import corrected_estimates, missed_rollovers
-from validations.review.use import METER, MONTH_DAYS, Use, about_ten_or_a_hundred, in_runs
+from validations.review.use import METER, MONTH_DAYS, Use, about_ten_or_a_hundred, in_runs, of_services_with
 
 _TWO_MONTHS = 75
 
@@ -113,16 +113,16 @@ def use_tenfold(use: Use, limits: ReviewLimits) -> ir.Table:
         (p.last_year_ccf + p.usual_ccf) / 2, p.usual_ccf,
     )  # fmt: skip
     ratio = p.ccf_a_month / usual.nullif(0)
-    in_time = ibis.window(group_by="service_id", order_by=["period_start", "period_end"])
-    around = (p.ccf_a_month.lag().over(in_time) + p.ccf_a_month.lead().over(in_time)) / 2
+    around = (p.ccf_before + p.ccf_after) / 2
     is_slip = about_ten_or_a_hundred(ratio, limits) | about_ten_or_a_hundred(
         p.ccf_a_month / around.nullif(0), limits
     ).fill_null(False)
+    p = p.mutate(ratio=ratio, slipped=is_slip & (usual > float(limits.least_usual_ccf.value)) & (p.ccf > 0))
+    p = of_services_with(p, p.filter(p.slipped))
+    in_time = ibis.window(group_by="service_id", order_by="number")
     p = p.mutate(
-        ratio=ratio,
-        slipped=is_slip & (usual > float(limits.least_usual_ccf.value)) & (p.ccf > 0),
-        before=ratio.lag().over(in_time).fill_null(1.0),
-        after=ratio.lead().over(in_time).fill_null(1.0),
+        before=p.ratio.lag().over(in_time).fill_null(1.0),
+        after=p.ratio.lead().over(in_time).fill_null(1.0),
     )
     most = float(limits.as_usual_times.value)
     as_usual = ibis.and_(*(p[beside].between(1 / most, most) for beside in ("before", "after")))
@@ -135,13 +135,18 @@ def use_tenfold(use: Use, limits: ReviewLimits) -> ir.Table:
     )  # fmt: skip
 
 
+def _in_nines(fewest: int) -> list[int]:
+    """Whole numbers of 64 bits that are so many nines or more, whatever zeros follow them."""
+    return [(10**n - 1) * 10**zeros for n in range(fewest, 19) for zeros in range(19 - n)]
+
+
 def use_placeholder(use: Use, limits: ReviewLimits) -> ir.Table:
     """A figure that stands where nothing was read, such as 9,999, and is far from usual."""
     r = use.reads.filter(~use.reads.is_prior & ~use.reads.is_adjusted & use.reads.is_own)
-    digits = r.billed_thousandths.cast("string").re_replace("0+$", "")
     values = [int(v * 1000) for v in limits.placeholder_values.value]
-    nines = digits.re_search(f"^9{{{limits.placeholder_nines.value},}}$")
-    rows = r.mutate(nines=nines).filter(nines | r.billed_thousandths.isin(values))
+    nines = _in_nines(limits.placeholder_nines.value)
+    rows = r.filter(r.billed_thousandths.isin([*nines, *values]))
+    rows = rows.mutate(nines=rows.billed_thousandths.isin(nines))
     rows = rows.inner_join(use.usual.select("service_id", "all_a_day", "periods"), "service_id")
     # A row of nines is hardly ever read, unless it is about the usual; a round figure may be.
     a_day = rows.ccf_of_service / rows.days
@@ -189,11 +194,8 @@ def use_negative(use: Use, limits: ReviewLimits) -> ir.Table:
 
 def use_zero_run(use: Use, sewer_services: ir.Table, limits: ReviewLimits) -> ir.Table:
     """Nothing for several cycles on an active account that uses water otherwise: vacant, stuck or tampered."""
-    p = use.looked
-    of_service_in_time = ibis.window(group_by="service_id", order_by=["period_start", "period_end"])
-    p = p.mutate(is_zero=p.ccf <= 0, number=ibis.row_number().over(of_service_in_time))
-    zeros = p.filter(p.is_zero)
-    zeros = in_runs(zeros, of_service_in_time)
+    zeros = use.looked.filter(use.looked.ccf <= 0)
+    zeros = in_runs(zeros, ibis.window(group_by="service_id", order_by="number"))
     runs = zeros.group_by("service_id", "run").agg(
         district_id=zeros.district_id.min(), period_start=zeros.period_start.min(), period_end=zeros.period_end.max(),
         days=zeros.days.sum(), counts=(zeros.winter_days > 0).any(),
@@ -237,23 +239,17 @@ def use_on_inactive(use: Use, limits: ReviewLimits) -> ir.Table:
 
 def use_repeated_value(use: Use, limits: ReviewLimits) -> ir.Table:
     """The same figure again and again, though read: a stuck or copied value. Small figures repeat by chance."""
+    meter, fewest = ["service_id", *METER], limits.repeated_periods.value - 1
     r = use.reads.filter(~use.reads.is_estimated & (use.reads.ccf > 0))
-    in_time = ibis.window(
-        group_by=["service_id", "district_id", "district_account", "meter_id"], order_by=["period_start", "period_end"]
-    )
-    r = r.mutate(number=ibis.row_number().over(in_time))
-    same = ibis.window(
-        group_by=["service_id", "district_id", "district_account", "meter_id", "billed_thousandths"],
-        order_by=["period_start", "period_end"],
-    )
-    r = in_runs(r, same)
-    runs = r.group_by("service_id", "district_id", "district_account", "meter_id", "billed_thousandths", "volume_unit", "run").agg(
+    often = r.group_by(*meter, "billed_thousandths").agg(times=ibis._.count(), is_of_old=r.is_prior.all())
+    r = r.semi_join(often.filter((often.times >= fewest) & ~often.is_of_old), meter)
+    r = r.mutate(number=ibis.row_number().over(ibis.window(group_by=meter, order_by=["period_start", "period_end"])))
+    r = in_runs(r, ibis.window(group_by=[*meter, "billed_thousandths"], order_by="number"))
+    runs = r.group_by(*meter, "billed_thousandths", "volume_unit", "run").agg(
         period_start=r.period_start.min(), period_end=r.period_end.max(), times=ibis._.count(), this_year=(~r.is_prior).any(),
         month=(r.ccf / r.days).mean() * MONTH_DAYS, days=r.days.sum(),
     )  # fmt: skip
-    enough = ibis.ifelse(
-        runs.days / runs.times > _TWO_MONTHS, limits.repeated_periods.value - 1, limits.repeated_periods.value
-    )
+    enough = ibis.ifelse(runs.days / runs.times > _TWO_MONTHS, fewest, limits.repeated_periods.value)
     long = runs.filter(
         (runs.times >= enough) & runs.this_year & (runs.month > 1.5 * float(limits.least_usual_ccf.value))
     )
@@ -274,15 +270,15 @@ def use_repeated_value(use: Use, limits: ReviewLimits) -> ir.Table:
 def use_rising(use: Use, limits: ReviewLimits) -> ir.Table:
     """Use that rises from read to read through the winter, as a growing leak does, and did not last year."""
     p = use.looked
-    in_time = ibis.window(group_by="service_id", order_by=["period_start", "period_end"])
-    p = p.mutate(before=p.a_day.lag().over(in_time), number=ibis.row_number().over(in_time))
-    p = p.mutate(rises=(p.a_day > p.before * float(limits.rising_each_times.value)).fill_null(False))
-    risen = p.filter(p.rises & p.is_winter)
-    risen = in_runs(risen, in_time)
+    rises = p.ccf_a_month > p.ccf_before * float(limits.rising_each_times.value)
+    risen = p.filter(rises.fill_null(False) & p.is_winter)
+    often = risen.group_by("service_id").agg(times=ibis._.count())
+    risen = of_services_with(risen, often.filter(often.times >= limits.rising_periods.value - 1))
+    risen = in_runs(risen, ibis.window(group_by="service_id", order_by="number"))
     runs = risen.group_by("service_id", "run").agg(
         district_id=risen.district_id.min(), period_start=risen.period_start.min(), period_end=risen.period_end.max(),
-        rises=ibis._.count(), first=risen.before.argmin(risen.number) * MONTH_DAYS,
-        last=risen.a_day.argmax(risen.number) * MONTH_DAYS, usual=risen.usual_ccf.min(),
+        rises=ibis._.count(), first=risen.ccf_before.argmin(risen.number),
+        last=risen.ccf_a_month.argmax(risen.number), usual=risen.usual_ccf.min(),
         first_then=risen.last_year_ccf.argmin(risen.number), last_then=risen.last_year_ccf.argmax(risen.number),
         counts=(risen.winter_days > 0).any(),
     )  # fmt: skip

@@ -32,18 +32,28 @@ _CYCLES = 3
 @dataclass(frozen=True)
 class Use:
     """``reads``: one row per service, domestic meter and period of this year's and last year's delivery.
+    ``followed``: this year's own reads that another of their meter comes before, with the day up to which those before go (reached).
 
     ``periods``: one row per service and period, all domestic meters together, of the present occupant.
     ``usual``: one row per service with any of these: what it uses in winter and in summer, per day.
-    ``looked``: this year's periods beside what is usual (``looked_at``).
+    ``looked``: this year's periods beside what is usual and beside the periods before and after them (``looked_at``).
     ``window``: first day of the winter window, and the first day after.
+
+    A rule that follows a service through time first asks, row by row, which services it can find at all (``of_services_with``): to
+    put all of them in order takes longer than all else that it does.
     """
 
     reads: ir.Table
+    followed: ir.Table
     periods: ir.Table
     usual: ir.Table
     looked: ir.Table
     window: tuple[ir.DateScalar, ir.DateScalar]
+
+
+def of_services_with(rows: ir.Table, some: ir.Table) -> ir.Table:
+    """All ``rows`` of the services that have any row in ``some``."""
+    return rows.semi_join(some.select("service_id").distinct(), "service_id")
 
 
 def in_runs(rows: ir.Table, in_time: Any) -> ir.Table:
@@ -106,12 +116,16 @@ def reads_of(
         is_estimated=(both.read_type == "estimated").any(),
         is_adjusted=both.is_adjusted.any(),
         records=ibis._.count(),
-        columns_of_file=both.source_column.nunique(),
         share_millionths=both.share.max(),
         source_file=both.source_file.min(),
         source_row=both.source_row.min(),
         source_column=both.source_column.min(),
     )
+    # To count the columns of every read takes longer than all else here, and hardly any read has two records.
+    several = both.semi_join(r.filter(r.records > 1), period)
+    columns = several.group_by(period).agg(columns_of_file=several.source_column.nunique())
+    r = looked_up(r, columns, period, "columns_of_file")
+    r = r.mutate(columns_of_file=r.columns_of_file.fill_null(1))
     r = r.inner_join(
         sewer_services.select("service_id", "customer_class", "dwelling_units", "status", "service_start", "service_end",
                               "occupant_since"), "service_id",
@@ -124,6 +138,16 @@ def reads_of(
         ccf=ccf,
         ccf_of_service=ccf * (r.share_millionths / 1_000_000),
     )
+
+
+def followed_of(reads: ir.Table) -> ir.Table:
+    """One row per read of this year, of the present occupant, with another read of its meter before it: reached, the last day after of those."""
+    before = ibis.window(group_by=["service_id", *METER], order_by=["period_start", "period_end"], preceding=(None, 1))
+    # Of no more columns than are needed: all that there are would be put in order with them.
+    r = reads.select(
+        "service_id", *METER, "period_start", "period_end", "days", "is_prior", "is_own", reached=reads.period_end.max().over(before)
+    )  # fmt: skip
+    return r.filter(r.reached.notnull() & ~r.is_prior & r.is_own).drop("is_prior", "is_own")
 
 
 def _links(links: ir.Table, prior: ir.Table, is_prior: bool) -> ir.Table:
@@ -206,9 +230,15 @@ def usual_of(periods: ir.Table) -> ir.Table:
 
 def looked_at(periods: ir.Table, usual: ir.Table, tolerance: tuple[Tolerance, ...]) -> ir.Table:
     """This year's periods with what is usual: ccf_a_month, usual_ccf, last_year_ccf, class_ccf, and how many times the usual
-    is still no surprise (times)."""
+    is still no surprise (times); with their number in their service, and ccf_before and ccf_after, a month, beside them in time."""
     of_class = usual.group_by("customer_class").agg(class_a_day=usual.winter_a_day.median())
     p = periods.filter(~periods.is_prior)
+    in_time = ibis.window(group_by="service_id", order_by=["period_start", "period_end"])
+    p = p.mutate(
+        number=ibis.row_number().over(in_time),
+        ccf_before=p.a_day.lag().over(in_time) * MONTH_DAYS,
+        ccf_after=p.a_day.lead().over(in_time) * MONTH_DAYS,
+    )
     p = looked_up(
         p,
         usual,
@@ -236,7 +266,9 @@ def looked_at(periods: ir.Table, usual: ir.Table, tolerance: tuple[Tolerance, ..
     *bounded, last = tolerance
     bands = [(p.usual_ccf <= float(b.up_to_ccf_a_month or 0), float(b.times)) for b in bounded]
     times = ibis.cases(*bands, else_=float(last.times)) if bands else ibis.literal(float(last.times))
-    return p.mutate(times=times)
+    return p.mutate(times=times).drop(
+        "winter_a_day", "upper_winter_a_day", "summer_a_day", "class_a_day", "a_day_last_year", "is_prior", "records", "is_estimated", "is_adjusted", "middle"
+    )  # fmt: skip
 
 
 def about_ten_or_a_hundred(ratio: ir.FloatingValue, limits: ReviewLimits) -> ir.BooleanValue:
