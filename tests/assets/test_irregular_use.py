@@ -33,7 +33,7 @@ from use_world import (
     year_2019,
 )
 
-from assets.irregular_use import _laid_out, _use, district_use, irregular_use, proposed_corrections
+from assets.irregular_use import _USE, _laid_out, _use, district_use, irregular_use, proposed_corrections
 from validations.contract import violations
 from validations.review.of_meters import corrected_estimates
 from validations.tables import (
@@ -102,7 +102,7 @@ def test_a_run_of_estimates_that_began_in_last_years_delivery_is_put_right_alike
     assert proposed == {month: whole[month] for month in THIS_YEAR}
 
     bench = _laid_out(stored(con, tables), year_2019())
-    use = _use(year_2019(), *(bench._tables[name] for name in ("reads", "periods", "usual", "looked")))
+    use = _use(year_2019(), **{name: bench._tables[name] for name in _USE})
     both_years = con.to_pyarrow(corrected_estimates(use)).to_pylist()
     assert sum(one["proposed_thousandths"] for one in both_years) == USED_CF * 1000
     assert sum(one["billed_thousandths"] for one in both_years) == USED_CF * 1000
