@@ -318,7 +318,7 @@ def written(sizes: list[Measured], turns: int, most_bytes: int) -> str:
     return "\n".join([
         "# The annual update against a bare script",
         "",
-        f"Made by `python benchmarks/scale.py`: {turns} turn{"s" * (turns > 1)} (of a million services and more, one), medians; {machine()}. {DISTRICTS} districts in mixed layouts, billing year {YEAR}, seed {SEED}.",
+        f"Made by `python benchmarks/scale.py`: {turns} turn{'s' * (turns > 1)} (of a million services and more, one), medians; {machine()}. {DISTRICTS} districts in mixed layouts, billing year {YEAR}, seed {SEED}.",
         "",
         "The bare script reads, averages, rates and writes. Its files are in one layout already, matched with services, and nobody is told anything. The annual",
         "update begins with the districts' files and an empty `work/`, and ends with checked tables, reasons, findings and bill files. Built SQL is kept",
