@@ -5,7 +5,8 @@ Does not belong here: reading and writing (``store``, ``pipelines.io_manager``),
 
 A stage is written as ``def billing_basis(adjusted_consumption, sewer_services, *, year)``: its positional parameters are
 the tables it is made from, by name. It does no input or output, so a test calls it with small tables. Where a stage is
-made slice by slice, it is called once for each district's slice, and only for those whose inputs have changed.
+made slice by slice, only those slices are made whose inputs have changed; districts' slices are made together, as many as are small enough,
+because planning a statement takes as long as running it on a small district.
 """
 
 import hashlib
@@ -26,7 +27,8 @@ from assets.code_version import code_version
 from assets.column_lineage import column_sources
 from assets.kept import Bench
 from assets.next_steps import NEXT_STEPS
-from assets.store import WHOLE, Store, Stored
+from assets.store import OF_SLICE, WHOLE, Store, Stored
+from rate_tables.looked_up import looked_up
 from validations import tables
 from validations.contract import Contract
 from validations.workspace import Workspace, Year
@@ -42,6 +44,8 @@ PRIOR = "prior_"
 
 It is no input in Dagster's eyes, whose partition mappings allow one partition of a table upstream; its version counts all the same.
 """
+SERVICES_TOGETHER = 100_000
+"""Slices of districts are made together up to so many services: what a large district takes in memory, many small ones may take."""
 OFFICE_SHEETS = {"rejected_rows": (tables.CIS, tables.ADJUSTMENT_SHEET, tables.DECISION_SHEET)}
 """Of these, the ones that sheets of the office add a part to."""
 
@@ -76,6 +80,14 @@ class Slice:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Slices that are made by one statement. Of several, the table has the column OF_SLICE beside its own."""
+
+    slices: tuple[str, ...]
+    make: Callable[[], ir.Table]
+
+
+@dataclass(frozen=True)
 class Making:
     """A stage's answer: slices that the I/O manager makes and writes where the store does not have that version."""
 
@@ -85,6 +97,14 @@ class Making:
     column_lineage: dg.TableColumnLineage | None = None
     hashes_rows: bool = False
     """Whether who reads a slice depends on its rows, not on what they were made from."""
+    together: Callable[[list[str]], list[Batch]] | None = None
+    """How some of the slices are made by as few statements as may be."""
+
+    def batches(self, slices: list[str]) -> list[Batch]:
+        """What has to be made for these slices."""
+        if self.together and len(slices) > 1:
+            return self.together(slices)
+        return [Batch((s,), self.slices[s].make) for s in slices]
 
 
 def version_of(*parts: object) -> str:
@@ -209,33 +229,72 @@ class Stage:
         of_year = {"year": year} if self.takes("year") else {}
         wanted = slices if self.by_slice else (WHOLE,)
 
+        def made(*together: str) -> ir.Table:
+            extra = {**of_year, "slice_id": together[0]} if self.takes("slice_id") else of_year
+            return self._made({n: self._input(n, stored, together)[0]() for n in self.inputs}, year, extra)
+
         def slice_of(slice_id: str) -> Slice:
-            extra = {**of_year, "slice_id": slice_id} if self.takes("slice_id") else of_year
-            given = {name: self._input(name, stored, slice_id) for name in self.inputs}
-            version = version_of(self.contract.name, slice_id, year_version(year), *(v for _, v in given.values()))
+            contents = [self._input(name, stored, (slice_id,))[1] for name in self.inputs]
+            version = version_of(self.contract.name, slice_id, year_version(year), *contents)
 
             def make() -> ir.Table:
-                if self.by_slice and self._has_no_services(stored, slice_id):
+                if self.by_slice and not self._services_of(stored, [slice_id]).get(slice_id):
                     return self.contract.empty()
-                return self._made({n: read() for n, (read, _) in given.items()}, year, extra)
+                return made(slice_id)
 
             return Slice(version, make)
 
-        return Making(
+        making = Making(
             self.contract,
             year.billing_year,
             {s: slice_of(s) for s in wanted},
             self.column_lineage(set(stored), of_year, year_version(year)),
             hashes_rows=True,
         )
+        if not self.by_slice or self.takes("slice_id"):
+            return making
 
-    def _has_no_services(self, stored: dict[str, Stored], slice_id: str) -> bool:
-        """Whether the stage reads services and the slice has none: asking is quicker than computing nothing, thirty times a year."""
-        services = stored.get("sewer_services")
-        if services is None:
-            return False
-        of_slice = services.read().filter(ibis._.slice_id == slice_id)
-        return not services.store.con.to_pyarrow(of_slice.count()).as_py()
+        def together(of: tuple[str, ...]) -> Batch:
+            if len(of) == 1:
+                return Batch(of, making.slices[of[0]].make)
+            return Batch(of, lambda: self._with_slice(made(*of), stored, of))
+
+        return replace(making, together=lambda some: [*map(together, self._groups(some, stored))])
+
+    def _groups(self, slices: list[str], stored: dict[str, Stored]) -> list[tuple[str, ...]]:
+        """Slices that are made together. Services of several districts, or of none, meet what others do not: they stay alone."""
+        services = self._services_of(stored, slices)
+        groups, size = list[tuple[str, ...]](), 0
+        for slice_id in slices:
+            if slice_id in (tables.SEVERAL_DISTRICTS, tables.NO_DISTRICT):
+                continue
+            if groups and size + services[slice_id] <= SERVICES_TOGETHER:
+                groups[-1] = (*groups[-1], slice_id)
+            else:
+                groups, size = [*groups, (slice_id,)], 0
+            size += services[slice_id]
+        return groups + [(s,) for s in slices if s in (tables.SEVERAL_DISTRICTS, tables.NO_DISTRICT)]
+
+    def _services_of(self, stored: dict[str, Stored], slices: list[str]) -> dict[str, int]:
+        """Slice -> services: asking is quicker than computing nothing, thirty times a year. Before there are any, each slice is large."""
+        services = self._services(stored)
+        if services.content() == "absent":
+            return dict.fromkeys(slices, SERVICES_TOGETHER)
+        counted = services.read().group_by("slice_id").agg(n=ibis._.count())
+        found = services.store.con.to_pyarrow(counted).to_pylist()
+        return dict.fromkeys(slices, 0) | {row["slice_id"]: row["n"] for row in found}
+
+    def _with_slice(self, table: ir.Table, stored: dict[str, Stored], slices: tuple[str, ...]) -> ir.Table:
+        """The table with OF_SLICE, the slice of each row's service."""
+        if "slice_id" in self.contract.columns:
+            return table.mutate(**{OF_SLICE: table.slice_id})
+        services = self._services(stored).to_compute().filter(ibis._.slice_id.isin(slices))
+        return looked_up(table, services.select("service_id", **{OF_SLICE: "slice_id"}), "service_id", OF_SLICE)
+
+    def _services(self, stored: dict[str, Stored]) -> Stored:
+        """Every service with its slice, whether or not the stage reads them."""
+        any_input = next(iter(stored.values()))
+        return replace(any_input, contract=tables.SEWER_SERVICES, slices=(WHOLE,))
 
     def column_lineage(
         self, arguments: set[str], of_year: dict[str, Any], version: str
@@ -269,22 +328,24 @@ class Stage:
         bench = Bench(tables, year_version(year))
         return bench.shown(self.contract.name, partial(self.function, **extra), *tables)
 
-    def _input(self, name: str, stored: dict[str, Stored], slice_id: str) -> tuple[Callable[[], ir.Table], str]:
-        """How to read one input for one slice, and its version."""
+    def _input(
+        self, name: str, stored: dict[str, Stored], slices: tuple[str, ...]
+    ) -> tuple[Callable[[], ir.Table], str]:
+        """How to read one input for one slice, or for several that are made together, and its version."""
         if name.startswith(PRIOR):
-            prior = self._of_prior_year(name.removeprefix(PRIOR), stored, slice_id)
+            prior = self._of_prior_year(name.removeprefix(PRIOR), stored, slices)
             return prior.to_compute, prior.content()
         if name in PER_DISTRICT:
             districts = {
                 key.removeprefix(f"{name}__"): value for key, value in stored.items() if key.startswith(f"{name}__")
             }
-            if slice_id in districts:
-                chosen = [districts[slice_id]]
-            elif slice_id == tables.NO_DISTRICT:
+            if districts.keys() >= set(slices):
+                chosen = [districts[s] for s in slices]
+            elif slices == (tables.NO_DISTRICT,):
                 chosen = []
             else:
                 # Nobody is measured by several districts where there is one.
-                chosen = list(districts.values()) if slice_id == WHOLE or len(districts) > 1 else []
+                chosen = list(districts.values()) if slices == (WHOLE,) or len(districts) > 1 else []
             if not chosen:
                 return CONTRACTS[name].empty, "none"
             first = chosen[0]
@@ -294,28 +355,27 @@ class Stage:
                 "+".join(one.content() for one in chosen),
             )
         table = stored[name]
-        if slice_id == WHOLE:
+        if slices == (WHOLE,):
             return table.to_compute, table.content()
-        if name in OF_METERS and slice_id != tables.SEVERAL_DISTRICTS:
-            theirs = tuple(s for s in (slice_id, tables.SEVERAL_DISTRICTS) if s in table.slices)
+        if name in OF_METERS and tables.SEVERAL_DISTRICTS not in slices:
+            theirs = tuple(s for s in (*slices, tables.SEVERAL_DISTRICTS) if s in table.slices)
             table = replace(table, slices=theirs)
-            return table.to_compute, table.content()
-        if name not in OF_METERS and slice_id in table.slices:
-            return lambda: table.to_compute(slice_id), table.content(slice_id)
-        if "slice_id" in table.contract.columns:
-            return lambda: table.to_compute().filter(ibis._.slice_id == slice_id), table.content()
+        elif name not in OF_METERS and set(slices) <= set(table.slices):
+            table = replace(table, slices=slices)
+        elif "slice_id" in table.contract.columns:
+            return lambda: table.to_compute().filter(ibis._.slice_id.isin(slices)), table.content()
         return table.to_compute, table.content()
 
-    def _of_prior_year(self, name: str, stored: dict[str, Stored], slice_id: str) -> Stored:
-        """The same slice of a table of the billing year before; services may have come from any district, and tables that
+    def _of_prior_year(self, name: str, stored: dict[str, Stored], slices: tuple[str, ...]) -> Stored:
+        """The same slices of a table of the billing year before; services may have come from any district, and tables that
         are not sliced are given whole."""
         any_input = next(iter(stored.values()))
         contract = CONTRACTS[name]
-        if name in PER_DISTRICT and slice_id not in (WHOLE, tables.SEVERAL_DISTRICTS):
-            slices: tuple[str, ...] = () if slice_id == tables.NO_DISTRICT else (slice_id,)
+        if name in PER_DISTRICT and slices[0] not in (WHOLE, tables.SEVERAL_DISTRICTS):
+            of_year: tuple[str, ...] = () if slices == (tables.NO_DISTRICT,) else slices
         else:
-            slices = tuple(any_input.store.slices(contract, any_input.year - 1))
-        return Stored(any_input.store, contract, any_input.year - 1, slices)
+            of_year = tuple(any_input.store.slices(contract, any_input.year - 1))
+        return Stored(any_input.store, contract, any_input.year - 1, of_year)
 
     def asset(self, workspace: Workspace) -> dg.AssetsDefinition:
         """The Dagster asset of this stage, partitioned by billing year.
@@ -353,7 +413,7 @@ def stage(
 ) -> Callable[[Callable[..., ir.Table]], Stage]:
     """Make a function from tables to a table a stage.
 
-    ``by_slice``: call it once per slice. ``built_once``: its SQL is the same for every slice, so it is built once; the function then
+    ``by_slice``: call it for one slice, or for several districts' together: what it says of a service must rest on its own slice alone. ``built_once``: its SQL is the same for every slice, so it is built once; the function then
     sees tables without rows, and must not ask for any. ``follows``: tables that it rests on without reading them, so that the graph shows
     them before it.
     """

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,9 +30,22 @@ from validations.contract import Contract
 
 WHOLE = "all"
 """The slice of a table that is not sliced."""
+OF_SLICE = "of_slice"
+"""The column that says to which slice a row belongs, of a table with the rows of several."""
 
 _ROWS_OF_A_GROUP = 15 * 2048
 """DuckDB reads a file with as many cores as it has groups of rows: a slice has a hundred thousand, and its own measure is 122,880."""
+
+
+NO_ROWS = "0-0-0"
+"""The hash of no rows."""
+
+
+def _hash_of(contract: Contract) -> str:
+    """SQL of the hash of a contract's rows, whatever their order. DuckDB's own of 64 bits in two sums: it tells whether a table has changed, and
+    proves nothing to anybody."""
+    names = ", ".join(f'"{name}"' for name in contract.columns)
+    return f"format('{{}}-{{:x}}-{{:x}}', count(*), coalesce(sum(hash({names})::HUGEINT), 0), coalesce(bit_xor(hash({names}, 1)), 0))"
 
 
 @dataclass(frozen=True)
@@ -150,35 +163,57 @@ class Store:
 
         ``hashes_rows``: keep the hash of its rows with it; they are then computed before they are written.
         """
-        target = self.path(contract, year, slice_id)
-        about = {"version": version}
         try:
-            with self._here(contract.conform(table), target) as rows, whole_file(target) as beside:
+            with self._here(contract.conform(table), self.path(contract, year, slice_id)) as rows:
+                about = {"version": version}
                 if hashes_rows:
                     rows = self.con.create_table(f"{PREFIX}written", rows, temp=True)
-                    about["content"] = self._hash_of(rows)
-                self.con.to_parquet(
-                    rows, beside, KV_METADATA=about, COMPRESSION="zstd", ROW_GROUP_SIZE=_ROWS_OF_A_GROUP
-                )
-                written = ibis.Schema.from_pyarrow(pq.read_schema(beside))
-                for name, declared in contract.schema.items():
-                    if written[name].copy(nullable=True) != declared.copy(nullable=True):
-                        raise TypeError(
-                            f"table {contract.name}: {name} was written as {written[name]}, declared {declared}"
-                        )
-                written_rows = int(pq.read_metadata(beside).num_rows)
-                self._in_place(beside, target)
-            self._placed(target)
-            return written_rows
+                    ((content,),) = self.con.raw_sql(f"SELECT {_hash_of(contract)} FROM {PREFIX}written").fetchall()  # noqa: S608 - names of ours
+                    about["content"] = content
+                return self._write(contract, self.path(contract, year, slice_id), rows, about)
         finally:
             let_go(self.con)
 
-    def _hash_of(self, rows: ir.Table) -> str:
-        """Hash of the rows, whatever their order. DuckDB's own of 64 bits in two sums: it tells whether a table has changed, and proves nothing to anybody."""
-        names = ", ".join(f'"{name}"' for name in rows.columns)
-        sums = f"SELECT count(*), sum(hash({names})::HUGEINT), bit_xor(hash({names}, 1)) FROM"
-        ((count, total, mixed),) = self.con.raw_sql(f"{sums} ({self.con.compile(rows)})").fetchall()
-        return f"{count}-{total or 0:x}-{mixed or 0:x}"
+    def write_together(self, contract: Contract, year: int, table: ir.Table, versions: Mapping[str, str]) -> None:
+        """Write the slices of a table with the column OF_SLICE, each whole or not at all, with the hash of its rows.
+
+        ``versions``: of each slice; one without rows is written too. Errors: as for ``write``; ValueError if a row is of none of them.
+        """
+        name, one = f"{PREFIX}written", f"{PREFIX}of_slice"
+        try:
+            with self._here(contract.conform(table, OF_SLICE), self.path(contract, year, "together")) as rows:
+                self.con.create_table(name, rows, temp=True)
+                hashes = dict(
+                    self.con.raw_sql(
+                        f"SELECT {OF_SLICE}, {_hash_of(contract)} FROM {name} GROUP BY {OF_SLICE}"  # noqa: S608 - names of ours
+                    ).fetchall()
+                )
+                if stray := hashes.keys() - versions.keys():
+                    raise ValueError(f"table {contract.name}: rows of {stray}, which are not made together here")
+                for slice_id, version in versions.items():
+                    quoted = slice_id.replace("'", "''")
+                    self.con.raw_sql(
+                        f"CREATE OR REPLACE TEMP VIEW {one} AS SELECT * EXCLUDE ({OF_SLICE}) FROM {name} WHERE {OF_SLICE} = '{quoted}'"  # noqa: S608
+                    )
+                    about = {"version": version, "content": hashes.get(slice_id, NO_ROWS)}
+                    of_slice = named_table(self.con, one, contract.schema)
+                    self._write(contract, self.path(contract, year, slice_id), of_slice, about)
+        finally:
+            let_go(self.con)
+
+    def _write(self, contract: Contract, target: Path, rows: ir.Table, about: dict[str, str]) -> int:
+        with whole_file(target) as beside:
+            self.con.to_parquet(rows, beside, KV_METADATA=about, COMPRESSION="zstd", ROW_GROUP_SIZE=_ROWS_OF_A_GROUP)
+            written = ibis.Schema.from_pyarrow(pq.read_schema(beside))
+            for name, declared in contract.schema.items():
+                if written[name].copy(nullable=True) != declared.copy(nullable=True):
+                    raise TypeError(
+                        f"table {contract.name}: {name} was written as {written[name]}, declared {declared}"
+                    )
+            written_rows = int(pq.read_metadata(beside).num_rows)
+            self._in_place(beside, target)
+        self._placed(target)
+        return written_rows
 
     @contextmanager
     def _here(self, table: ir.Table, target: Path) -> Iterator[ir.Table]:

@@ -47,6 +47,8 @@ LARGE = 1_000_000
 """From so many services on, one turn without a late district."""
 BESIDE_DUCKDB_BYTES = 1_300_000_000
 """What Python, its libraries and what DuckDB does not count take of the allowed memory."""
+_SECONDS_BETWEEN_LOOKS = 0.1
+"""At a process' memory: looking finds its children among all processes, which is work of its own."""
 LEAST_RATIO = {25_000: None, 250_000: 12.0, 2_000_000: 10.0}
 
 
@@ -94,7 +96,7 @@ def timed(command: list[str], most_bytes: int) -> tuple[float, int, str]:
                     raise TooMuchMemory(
                         f"{' '.join(command)}: {used / 1e9:.1f} GB, {most_bytes / 1e9:.1f} GB are allowed"
                     )
-                time.sleep(0.02)
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
         finally:
             # Nobody leaves a run behind that goes on in a folder of the benchmark.
             if process.poll() is None:

@@ -27,11 +27,14 @@ class StoreIOManager(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Making) -> None:
         store = self._session.store
-        made = []
-        for slice_id, one in obj.slices.items():
-            if store.version(obj.contract, obj.year, slice_id) != one.version:
-                store.write(obj.contract, obj.year, slice_id, one.make(), one.version, hashes_rows=obj.hashes_rows)
-                made.append(slice_id)
+        made = [s for s, one in obj.slices.items() if store.version(obj.contract, obj.year, s) != one.version]
+        for batch in obj.batches(made):
+            versions = {s: obj.slices[s].version for s in batch.slices}
+            if len(versions) > 1:
+                store.write_together(obj.contract, obj.year, batch.make(), versions)
+            else:
+                ((slice_id, version),) = versions.items()
+                store.write(obj.contract, obj.year, slice_id, batch.make(), version, hashes_rows=obj.hashes_rows)
         rows = sum(store.rows(obj.contract, obj.year, s) for s in obj.slices)
         table = store.read(obj.contract, obj.year, obj.slices)
         shown: dict[str, Any] = dict(numbers_of(obj.contract.name, Read(self._session, obj.year)))

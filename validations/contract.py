@@ -79,12 +79,13 @@ class Contract:
         """Column types in declared order."""
         return ibis.schema({name: col.dtype.type for name, col in self.columns.items()})
 
-    def conform(self, table: ir.Table) -> ir.Table:
-        """``table`` with exactly the declared columns, order and types. KeyError names what it lacks."""
+    def conform(self, table: ir.Table, *beside: str) -> ir.Table:
+        """``table`` with exactly the declared columns, order and types, and the columns ``beside`` as they are. KeyError names what it lacks."""
         missing = [name for name in self.columns if name not in table.columns]
         if missing:
             raise KeyError(f"table {self.name} lacks the columns {', '.join(missing)}")
-        return table.select(**{name: stored_as(table[name], dtype) for name, dtype in self.schema.items()})
+        declared = {name: stored_as(table[name], dtype) for name, dtype in self.schema.items()}
+        return table.select(**declared, **{name: table[name] for name in beside})
 
     def of_text(self, read: ir.Table) -> ir.Table:
         """The table of a file that we wrote: text under the published names, exact decimals as whole numbers of their small unit."""

@@ -78,6 +78,28 @@ def test_a_slice_made_again_with_the_same_rows_has_the_same_content_whatever_it_
     assert len(set(contents)) == 3
 
 
+def test_slices_written_together_are_what_each_is_alone_and_a_row_of_another_is_refused(con: Any, store: Store) -> None:
+    several = con.create_table(
+        "several",
+        parts(1, 2, 3).mutate(of_slice=ibis.cases((ibis._.amount_cents == 2, "o'hara"), else_="x")),
+        temp=True,
+    )
+    for slice_id, numbers in (("x", (3, 1)), ("o'hara", (2,)), ("without", ())):
+        store.write(TABLE, 2018, slice_id, parts(*numbers) if numbers else TABLE.empty(), "v1", hashes_rows=True)
+    versions = dict.fromkeys(("x", "o'hara", "without"), "v2")
+    store.write_together(TABLE, 2019, several, versions)
+    for slice_id in versions:
+        assert store.content(TABLE, 2019, slice_id) == store.content(TABLE, 2018, slice_id)
+        assert store.version(TABLE, 2019, slice_id) == "v2"
+        assert rows_of(con, store.read(TABLE, 2019, [slice_id]).order_by("amount_cents")) == rows_of(
+            con, store.read(TABLE, 2018, [slice_id]).order_by("amount_cents")
+        )
+    for wrong in (several.filter(several.of_slice != "none"), several.mutate(of_slice=ibis.null("string"))):
+        with pytest.raises(ValueError, match="amounts"):
+            store.write_together(TABLE, 2019, wrong, {"x": "v3"})
+    assert store.version(TABLE, 2019, "x") == "v2"
+
+
 def test_a_missing_slice_has_no_rows_no_version_and_the_declared_schema(con: Any, store: Store) -> None:
     empty = store.read(TABLE, 2018, ["x"])
     assert (empty.schema(), rows_of(con, empty)) == (TABLE.schema, [])

@@ -19,6 +19,7 @@ import ibis.expr.types as ir
 from rate_tables.looked_up import looked_up
 from rate_tables.review_limits import ReviewLimits, Tolerance
 from rate_tables.volume_units import SIZE_8NL
+from validations.tables import SEVERAL_DISTRICTS
 from validations.workspace import Year
 
 RECORD = ["district_id", "source_file", "source_row", "source_column"]
@@ -40,7 +41,8 @@ class Use:
     ``window``: first day of the winter window, and the first day after.
 
     A rule that follows a service through time first asks, row by row, which services it can find at all (``of_services_with``): to
-    put all of them in order takes longer than all else that it does.
+    put all of them in order takes longer than all else that it does. Tables may hold the services of several slices; what is usual for
+    others is that of the slice.
     """
 
     reads: ir.Table
@@ -127,9 +129,11 @@ def reads_of(
     r = looked_up(r, columns, period, "columns_of_file")
     r = r.mutate(columns_of_file=r.columns_of_file.fill_null(1))
     r = r.inner_join(
-        sewer_services.select("service_id", "customer_class", "dwelling_units", "status", "service_start", "service_end",
-                              "occupant_since"), "service_id",
+        sewer_services.select("service_id", "slice_id", "customer_class", "dwelling_units", "status", "service_start",
+                              "service_end", "occupant_since"), "service_id",
     )  # fmt: skip
+    # What another district measured before the service came to its own is not compared with what is measured now.
+    r = r.filter(~r.is_prior | (r.slice_id == r.district_id) | (r.slice_id == SEVERAL_DISTRICTS))
     # A period that begins a little before the occupant came is taken as the occupant's: it has the opening read.
     own_since = ibis.coalesce(r.occupant_since, r.service_start)
     ccf = _in_ccf(r.volume_thousandths, r.volume_unit)
@@ -185,7 +189,7 @@ def periods_of(reads: ir.Table, year: Year) -> ir.Table:
     """One row per service and period of the present occupant, with its neighbours: ccf a day, of the same dates last year."""
     r = reads.filter(reads.is_own)
     p = r.group_by(
-        "service_id", "customer_class", "dwelling_units", "period_start", "period_end", "days", "is_prior"
+        "service_id", "slice_id", "customer_class", "dwelling_units", "period_start", "period_end", "days", "is_prior"
     ).agg(
         district_id=r.district_id.min(),
         ccf=r.ccf_of_service.sum(),
@@ -217,7 +221,7 @@ def lower_quantile(value: float, at: float) -> float:  # type: ignore[empty-body
 def usual_of(periods: ir.Table) -> ir.Table:
     """One row per service: the lower median of its use a day in winter (and the upper one), in summer and altogether, of both years."""
     p = periods
-    return p.group_by("service_id", "customer_class").agg(
+    return p.group_by("service_id", "slice_id", "customer_class").agg(
         winter_a_day=lower_quantile(p.a_day, 0.5, where=p.is_winter),
         upper_winter_a_day=lower_quantile(p.a_day, 0.501, where=p.is_winter),
         summer_a_day=lower_quantile(p.a_day, 0.5, where=~p.is_winter),
@@ -231,7 +235,7 @@ def usual_of(periods: ir.Table) -> ir.Table:
 def looked_at(periods: ir.Table, usual: ir.Table, tolerance: tuple[Tolerance, ...]) -> ir.Table:
     """This year's periods with what is usual: ccf_a_month, usual_ccf, last_year_ccf, class_ccf, and how many times the usual
     is still no surprise (times); with their number in their service, and ccf_before and ccf_after, a month, beside them in time."""
-    of_class = usual.group_by("customer_class").agg(class_a_day=usual.winter_a_day.median())
+    of_class = usual.group_by("slice_id", "customer_class").agg(class_a_day=usual.winter_a_day.median())
     p = periods.filter(~periods.is_prior)
     in_time = ibis.window(group_by="service_id", order_by=["period_start", "period_end"])
     p = p.mutate(
@@ -251,7 +255,7 @@ def looked_at(periods: ir.Table, usual: ir.Table, tolerance: tuple[Tolerance, ..
         "has_a_year",
         "periods",
     )
-    p = looked_up(p, of_class, "customer_class", "class_a_day")
+    p = looked_up(p, of_class, ["slice_id", "customer_class"], "class_a_day")
     season = ibis.ifelse(p.is_winter, p.winter_a_day, p.summer_a_day)
     # Of two winter reads, the lower one is usual beside a high one, and the upper one beside a low one.
     upper = ibis.ifelse(p.is_winter, ibis.least(p.upper_winter_a_day, p.all_a_day), p.summer_a_day)
