@@ -80,7 +80,7 @@ def decision_assets(workspace: Workspace) -> dg.AssetsDefinition:
     return _decisions
 
 
-@stage(DECISIONS, "review")
+@stage(DECISIONS, "review", built_once=True)
 def decisions(decision_entries: ir.Table, findings: ir.Table) -> ir.Table:
     """Every decision, and whether it stands: of several about a finding only the last one can, and only on unchanged evidence."""
     now = findings.select(

@@ -14,7 +14,7 @@ from validations.tables import FINDINGS
 from validations.workspace import Year
 
 
-@stage(FINDINGS, "review")
+@stage(FINDINGS, "review", built_once=True)
 def findings(
     deliveries: ir.Table,
     delivery_totals: ir.Table,

@@ -92,13 +92,15 @@ class Bench:
         )
 
     def shown(self, name: str, function: Callable[..., ir.Table], *reads: str) -> ir.Table:
-        """``function`` of the tables called ``reads``, to be computed by whoever reads it."""
+        """``function`` of the tables called ``reads``, to be computed by whoever reads it, functions after it too."""
         if self._con is None:
-            return function(**{n: self._tables[n] for n in reads})
+            self._tables[name] = function(**{n: self._tables[n] for n in reads})
+            return self._tables[name]
         # A view, because what is given as SQL would be taken apart and put together again for every slice.
         found = self.built(name, function, *reads)
         self._hands.show_sql(f"{PREFIX}{name}", found)
-        return named_table(self._con, f"{PREFIX}{name}", found.schema)
+        self._tables[name] = named_table(self._con, f"{PREFIX}{name}", found.schema)
+        return self._tables[name]
 
     def count(self, name: str, function: Callable[..., ir.Table], *reads: str) -> int:
         """Rows that ``function`` gives of the tables called ``reads``."""
@@ -111,8 +113,7 @@ class Bench:
     def keep(self, name: str, function: Callable[..., ir.Table], *reads: str) -> ir.Table:
         """The same, computed now and kept under ``name`` for functions after it."""
         if self._con is None:
-            self._tables[name] = self.shown(name, function, *reads)
-            return self._tables[name]
+            return self.shown(name, function, *reads)
         found = self.built(name, function, *reads)
         self._hands.keep_sql(f"{PREFIX}{name}", found)
         self._tables[name] = named_table(self._con, f"{PREFIX}{name}", found.schema)

@@ -14,7 +14,7 @@ from validations.identities import identities_of_files, identities_of_volume, id
 from validations.tables import RECONCILIATION
 
 
-@stage(RECONCILIATION, "release")
+@stage(RECONCILIATION, "release", built_once=True)
 def reconciliation(
     delivery_totals: ir.Table,
     consumption: ir.Table,

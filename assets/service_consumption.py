@@ -82,7 +82,7 @@ def _nearest(left: ir.Table, right: ir.Table) -> ir.Table:
     return known.mutate(nearest_account=known.nearest_account.fill_null(""))
 
 
-@stage(UNMATCHED, "services")
+@stage(UNMATCHED, "services", built_once=True)
 def unmatched(
     meters: ir.Table,
     meter_links: ir.Table,

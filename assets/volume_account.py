@@ -11,12 +11,14 @@ comes out to the thousandth.
 
 from __future__ import annotations
 
+from functools import partial
+
 import ibis
 import ibis.expr.types as ir
 
 from assets.adjusted_consumption import RECORD, last_steps
-from assets.kept import kept
-from assets.stage import stage
+from assets.kept import Bench
+from assets.stage import stage, year_version
 from rate_tables.averaging_rule import AveragingRule, windows_of
 from rate_tables.averaging_window import ByCycles, ByDays
 from rate_tables.calendar_days import days_between
@@ -180,21 +182,21 @@ def _met(
     )
 
 
-def _rows_by_step(met: ir.Table, service_consumption: ir.Table) -> ir.Table:
+def _rows_by_step(counting: ir.Table, service_consumption: ir.Table) -> ir.Table:
     """Records of linked meters by the step in which they leave: that of the link with which they come furthest."""
     order = list(VOLUME_STEPS)
     place = ibis.cases(
-        (~met.is_linked, order.index("not_linked")),
-        (~met.is_of_history, order.index("other_occupant")),
-        (met.sign == 0, order.index("not_for_sewer")),
-        (met.is_out & met.is_out_by_entry, order.index("adjusted")),
-        (met.is_out, order.index("decided")),
-        (~met.is_counted, order.index("own_window")),
-        (~met.is_averaged, order.index("not_averaged")),
+        (~counting.is_linked, order.index("not_linked")),
+        (~counting.is_of_history, order.index("other_occupant")),
+        (counting.sign == 0, order.index("not_for_sewer")),
+        (counting.is_out & counting.is_out_by_entry, order.index("adjusted")),
+        (counting.is_out, order.index("decided")),
+        (~counting.is_counted, order.index("own_window")),
+        (~counting.is_averaged, order.index("not_averaged")),
         else_=order.index("averaged"),
     )
     links = service_consumption.group_by(_METER).agg(links=ibis._.count())
-    reached = looked_up(met.mutate(reached=place.cast("int64")), links, _METER, "links")
+    reached = looked_up(counting.mutate(reached=place.cast("int64")), links, _METER, "links")
     # Only a meter with several links can meet a record twice; grouping all records would be the dearest step of the year.
     once = reached.filter(reached.links == 1).select("district_id", "reached")
     several = reached.filter(reached.links > 1).group_by(RECORD).agg(reached=ibis._.reached.max())
@@ -202,52 +204,56 @@ def _rows_by_step(met: ir.Table, service_consumption: ir.Table) -> ir.Table:
     return each.group_by("district_id", "reached").agg(n=each.count())
 
 
-@stage(VOLUME_ACCOUNT, "release")
-def volume_account(
+def _is_by_one_window(rule: AveragingRule, year: Year) -> bool:
+    return isinstance(rule.counted_by.value, ByDays) and len(windows_of(rule, year.effective)) == 1
+
+
+def _counting(
+    met: ir.Table,
+    consumption: ir.Table,
+    service_consumption: ir.Table,
+    adjusted_consumption: ir.Table,
+    sewer_services: ir.Table,
+    *,
+    rule: AveragingRule,
+    year: Year,
+) -> ir.Table:
+    """``met`` with is_counted: whether averaging counted it."""
+    if _is_by_one_window(rule, year) and rule.vacant_periods.value == "count":
+        return met.mutate(is_counted=ibis.literal(True))
+    tables = (consumption, service_consumption, adjusted_consumption, sewer_services)
+    counted = counted_periods(*tables, rule, year.effective).select("service_id", *RECORD).distinct()
+    found = looked_up(met, counted.mutate(is_counted=ibis.literal(True)), ["service_id", *RECORD], "is_counted")
+    return found.mutate(is_counted=found.is_counted.fill_null(False))
+
+
+def _volumes(counting: ir.Table) -> ir.Table:
+    """One row per district with the volume that each condition leaves."""
+    c = counting
+    return c.group_by("district_id").agg(
+        at_link=c.at_link.sum(),
+        at_history=c.at_history.sum(),
+        of_no_sign=c.at_history.sum(where=c.sign == 0).fill_null(0),
+        of_deduct=c.at_history.sum(where=c.sign < 0).fill_null(0),
+        signed=c.signed.sum(),
+        entered=c.entered.sum(),
+        decided=c.decided.sum(),
+    )
+
+
+def _account(
     delivery_totals: ir.Table,
     rejected_rows: ir.Table,
     consumption: ir.Table,
-    unmatched: ir.Table,
-    service_consumption: ir.Table,
-    adjustment_steps: ir.Table,
-    adjusted_consumption: ir.Table,
-    sewer_services: ir.Table,
     billing_basis: ir.Table,
     counted_volume: ir.Table,
+    by_meter: ir.Table,
+    rows: ir.Table,
+    volumes: ir.Table,
     *,
-    year: Year,
+    is_by_one_window: bool,
 ) -> ir.Table:
-    """Where the rows and the volume of each district's delivery went, step by step, down to the averages they count in.
-
-    The steps of a district add to zero, in rows and in thousandths of its unit; what each means stands in its column's comment.
-    """
-    rule = year.averaging.schedule.averaging
-    is_by_one_window = isinstance(rule.counted_by.value, ByDays) and len(windows_of(rule, year.effective)) == 1
-    periods = _with_window(consumption, rule, year)
-    met = _met(
-        periods, service_consumption, adjustment_steps, adjusted_consumption, sewer_services, billing_basis, rule, year
-    )
-    if is_by_one_window and rule.vacant_periods.value == "count":
-        met = met.mutate(is_counted=ibis.literal(True))
-    else:
-        tables = (consumption, service_consumption, adjusted_consumption, sewer_services)
-        counting = counted_periods(*tables, rule, year.effective).select("service_id", *RECORD).distinct()
-        met = looked_up(met, counting.mutate(is_counted=ibis.literal(True)), ["service_id", *RECORD], "is_counted")
-        met = met.mutate(is_counted=met.is_counted.fill_null(False))
-
-    by_meter = kept(_by_meter(periods, service_consumption, unmatched))
-    rows = kept(_rows_by_step(met, service_consumption))
-    volumes = kept(
-        met.group_by("district_id").agg(
-            at_link=met.at_link.sum(),
-            at_history=met.at_history.sum(),
-            of_no_sign=met.at_history.sum(where=met.sign == 0).fill_null(0),
-            of_deduct=met.at_history.sum(where=met.sign < 0).fill_null(0),
-            signed=met.signed.sum(),
-            entered=met.entered.sum(),
-            decided=met.decided.sum(),
-        )
-    )
+    """The steps of every district: each the difference of two totals."""
     linked = by_meter.filter(by_meter.fate == "linked").select("district_id", v="v_inside")
     at_meters = looked_up(volumes, linked, "district_id", "v")
     all_meters = by_meter.group_by("district_id").agg(
@@ -291,3 +297,67 @@ def volume_account(
     found = looked_up(steps, units, "district_id", "volume_unit")
     places = ibis.cases(*((found.step == step, place) for place, step in enumerate(VOLUME_STEPS, start=1)))
     return found.mutate(volume_unit=found.volume_unit.fill_null(""), place=places)
+
+
+@stage(VOLUME_ACCOUNT, "release")
+def volume_account(
+    delivery_totals: ir.Table,
+    rejected_rows: ir.Table,
+    consumption: ir.Table,
+    unmatched: ir.Table,
+    service_consumption: ir.Table,
+    adjustment_steps: ir.Table,
+    adjusted_consumption: ir.Table,
+    sewer_services: ir.Table,
+    billing_basis: ir.Table,
+    counted_volume: ir.Table,
+    *,
+    year: Year,
+) -> ir.Table:
+    """Where the rows and the volume of each district's delivery went, step by step, down to the averages they count in.
+
+    The steps of a district add to zero, in rows and in thousandths of its unit; what each means stands in its column's comment.
+    """
+    rule = year.averaging.schedule.averaging
+    inputs = {
+        "delivery_totals": delivery_totals, "rejected_rows": rejected_rows, "consumption": consumption, "unmatched": unmatched,
+        "service_consumption": service_consumption, "adjustment_steps": adjustment_steps, "adjusted_consumption": adjusted_consumption,
+        "sewer_services": sewer_services, "billing_basis": billing_basis, "counted_volume": counted_volume,
+    }  # fmt: skip
+    bench = Bench(inputs, year_version(year))
+    bench.shown("periods", partial(_with_window, rule=rule, year=year), "consumption")
+    bench.shown(
+        "met",
+        partial(_met, rule=rule, year=year),
+        "periods",
+        "service_consumption",
+        "adjustment_steps",
+        "adjusted_consumption",
+        "sewer_services",
+        "billing_basis",
+    )
+    bench.shown(
+        "counting",
+        partial(_counting, rule=rule, year=year),
+        "met",
+        "consumption",
+        "service_consumption",
+        "adjusted_consumption",
+        "sewer_services",
+    )
+    bench.keep("by_meter", _by_meter, "periods", "service_consumption", "unmatched")
+    bench.keep("rows", _rows_by_step, "counting", "service_consumption")
+    bench.keep("volumes", _volumes, "counting")
+    account = partial(_account, is_by_one_window=_is_by_one_window(rule, year))
+    return bench.shown(
+        "account",
+        account,
+        "delivery_totals",
+        "rejected_rows",
+        "consumption",
+        "billing_basis",
+        "counted_volume",
+        "by_meter",
+        "rows",
+        "volumes",
+    )

@@ -40,7 +40,7 @@ def winter_averages(counted_use: ir.Table, sewer_services: ir.Table, *, year: Ye
     )
 
 
-@stage(CLASS_AVERAGES, "billing_basis", follows=("rate_schedule",))
+@stage(CLASS_AVERAGES, "billing_basis", built_once=True, follows=("rate_schedule",))
 def class_averages(
     winter_averages: ir.Table, sewer_services: ir.Table, released_class_averages: ir.Table, *, year: Year
 ) -> ir.Table:

@@ -9,13 +9,15 @@ the finding's id, with the other consumption or the other average.
 
 from __future__ import annotations
 
+from functools import partial
+
 import ibis
 import ibis.expr.types as ir
 
 from assets.adjusted_consumption import RECORD, last_steps, standing
 from assets.bills import bill_lines, bills
-from assets.kept import kept
-from assets.stage import stage
+from assets.kept import Bench
+from assets.stage import stage, year_version
 from rate_tables.averaging import averages_of_services
 from rate_tables.exact import stored_as, whole
 from rate_tables.looked_up import looked_up
@@ -32,6 +34,7 @@ SET_AVERAGE = ("set_average", "prior_average")
 """Decisions that say the average itself."""
 _NOT_FROM_USE = ("override", "fixed", "carried_forward", "excluded")
 _SAMPLE_PARTS = 16**8
+_METER = ["district_id", "district_account", "meter_id"]
 
 
 def _with_decision(findings: ir.Table, decisions: ir.Table) -> ir.Table:
@@ -47,16 +50,16 @@ def _with_decision(findings: ir.Table, decisions: ir.Table) -> ir.Table:
 
 
 def _other_use(
-    listed: ir.Table,
+    asked: ir.Table,
     proposed_corrections: ir.Table,
-    consumption: ir.Table,
+    used: ir.Table,
     adjusted_consumption: ir.Table,
     adjustment_steps: ir.Table,
 ) -> ir.Table:
     """``adjusted_consumption`` of each finding the other way, under the finding's id: without what its decision changed, or with what
     its rule proposes."""
     decided = adjusted_consumption.inner_join(
-        listed.select("finding_id", "service_id", "decision_id", "by_decision"), "service_id"
+        asked.select("finding_id", "service_id", "decision_id", "by_decision"), "service_id"
     )
     is_by_decision = decided.by_decision & decided.adjustment_id.contains(decided.decision_id)
     staying = decided.filter(~is_by_decision)
@@ -64,12 +67,12 @@ def _other_use(
     entered = last_steps(adjustment_steps).select(*RECORD, "volume_thousandths", "is_left_out", "by")
     again = decided.filter(is_by_decision).drop("is_left_out").inner_join(entered, RECORD)
     again = again.mutate(adjusted_volume_thousandths=again.volume_thousandths, adjustment_id=again.by)
-    undecided = listed.filter(~listed.by_decision).select("finding_id")
+    undecided = asked.filter(~asked.by_decision).select("finding_id")
     proposed = proposed_corrections.inner_join(undecided, "finding_id").select(
         "finding_id", *RECORD, "proposed_volume_thousandths"
     )
     staying = staying.anti_join(proposed, ["finding_id", *RECORD])
-    met = consumption.inner_join(proposed, RECORD)
+    met = used.inner_join(proposed, RECORD)
     met = met.mutate(
         adjusted_volume_thousandths=met.proposed_volume_thousandths,
         is_left_out=ibis.literal(False),
@@ -85,25 +88,19 @@ def _under_finding_id(table: ir.Table, listed: ir.Table) -> ir.Table:
     return met.mutate(service_id=met.finding_id).select(*table.columns)
 
 
+def _of_findings(**tables: ir.Table) -> ir.Table:
+    """The same of two tables, of which the second holds the findings."""
+    table, listed = tables.values()
+    return _under_finding_id(table, listed)
+
+
 def _averaged_other_way(
-    listed: ir.Table,
-    proposed_corrections: ir.Table,
-    consumption: ir.Table,
-    service_consumption: ir.Table,
-    adjusted_consumption: ir.Table,
-    adjustment_steps: ir.Table,
-    sewer_services: ir.Table,
-    year: Year,
+    used: ir.Table, asked_links: ir.Table, other_use: ir.Table, asked_services: ir.Table, *, year: Year
 ) -> ir.Table:
     """finding_id and recomputed_thousandths: the winter average of those whose other way is other consumption; null if there is not
     enough history, or the winter adds to less than zero."""
-    meters = ["district_id", "district_account", "meter_id"]
-    links = kept(_under_finding_id(service_consumption, listed))
-    used = kept(consumption.semi_join(links, meters))
-    other = kept(_other_use(listed, proposed_corrections, used, adjusted_consumption, adjustment_steps))
-    services = kept(_under_finding_id(sewer_services, listed))
     rule = year.averaging.schedule.averaging
-    averages = averages_of_services(used, links, other, services, rule, year.effective)
+    averages = averages_of_services(used, asked_links, other_use, asked_services, rule, year.effective)
     is_known = averages.has_enough_history.fill_null(False) & (averages.winter_volume_thousandths >= 0)
     known = averages.filter(is_known)
     return known.select(finding_id="service_id", recomputed_thousandths="average_thousandths")
@@ -118,22 +115,32 @@ def _amounts(bills_of_year: ir.Table) -> ir.Table:
     return total.select("service_id", amount_a_year_cents=ibis.ifelse(total.held, ibis.null("int64"), total.cents))
 
 
-def _rated_other_way(
-    rated: ir.Table, billing_basis: ir.Table, sewer_services: ir.Table, strengths: ir.Table, year: Year
+def _rated(weighed: ir.Table) -> ir.Table:
+    """Findings whose other average differs."""
+    other, now = weighed.other_average_thousandths, weighed.winter_average_thousandths
+    return weighed.filter(other.notnull() & ~other.identical_to(now))
+
+
+def _other_basis(rated: ir.Table, billing_basis: ir.Table) -> ir.Table:
+    """``billing_basis`` of each finding with its other average, under the finding's id."""
+    other = rated.select(service_id="finding_id", winter_average_thousandths="other_average_thousandths")
+    basis = _under_finding_id(billing_basis, rated).drop("winter_average_thousandths")
+    return looked_up(basis, other, "service_id", "winter_average_thousandths").select(*billing_basis.columns)
+
+
+def _other_lines(other_basis: ir.Table, rated_services: ir.Table, rated_strengths: ir.Table, *, year: Year) -> ir.Table:
+    return bill_lines(other_basis, rated_services, rated_strengths, year=year)
+
+
+def _other_amounts(
+    other_basis: ir.Table, other_lines: ir.Table, rated_services: ir.Table, rated_strengths: ir.Table, *, year: Year
 ) -> ir.Table:
     """finding_id and other_amount_a_year_cents of findings whose other average differs."""
-    basis = _under_finding_id(billing_basis, rated)
-    basis = kept(looked_up(
-        basis.drop("winter_average_thousandths"), rated.select(service_id="finding_id", winter_average_thousandths="other_average_thousandths"),
-        "service_id", "winter_average_thousandths",
-    ).select(*billing_basis.columns))  # fmt: skip
-    services, measured = (kept(_under_finding_id(table, rated)) for table in (sewer_services, strengths))
-    lines = kept(bill_lines(basis, services, measured, year=year))
-    amounts = _amounts(bills(basis, lines, services, measured, year=year))
-    return kept(amounts.select(finding_id="service_id", other_amount_a_year_cents="amount_a_year_cents"))
+    amounts = _amounts(bills(other_basis, other_lines, rated_services, rated_strengths, year=year))
+    return amounts.select(finding_id="service_id", other_amount_a_year_cents="amount_a_year_cents")
 
 
-def _with_other_average(listed: ir.Table, recomputed: ir.Table, year: Year) -> ir.Table:
+def _weighed(listed: ir.Table, recomputed: ir.Table, *, year: Year) -> ir.Table:
     """Findings with other_average_thousandths and other_way."""
     f = looked_up(listed, recomputed, "finding_id", "recomputed_thousandths")
     first_day, day_after = (ibis.literal(day) for day in year.use_dates)
@@ -159,29 +166,14 @@ def _with_other_average(listed: ir.Table, recomputed: ir.Table, year: Year) -> i
     )
 
 
-@stage(WORKLIST, "review", follows=("rate_schedule",))
-def worklist(
+def _listed(
     findings: ir.Table,
-    proposed_corrections: ir.Table,
     decisions: ir.Table,
-    billing_basis: ir.Table,
-    bills: ir.Table,
     sewer_services: ir.Table,
-    strengths: ir.Table,
-    consumption: ir.Table,
-    service_consumption: ir.Table,
-    adjusted_consumption: ir.Table,
-    adjustment_steps: ir.Table,
-    *,
-    year: Year,
+    billing_basis: ir.Table,
+    proposed_corrections: ir.Table,
 ) -> ir.Table:
-    """Findings about services with what they are worth: bills of a year with the average as it is, and decided the other way.
-
-    Findings of one service stand together, at the place of the one with most dollars; before them what must be decided and nobody
-    knows the worth of. One below the limit of dollars is in the
-    sample if the hash of its id is low enough: the same one whenever it is drawn. One of unknown worth is looked at, and one
-    whose decision is stale.
-    """
+    """Findings about services with their averages, and what is proposed or decided about them."""
     of_services = findings.filter((findings.severity != "info") & (findings.service_id != ""))
     basis = billing_basis.select("service_id", "winter_average_thousandths", "prior_average_thousandths", "derivation")
     listed = _with_decision(of_services, decisions).inner_join(
@@ -198,20 +190,14 @@ def worklist(
         standing(decisions, *SET_AVERAGE).select("service_id", is_set_by_decision=ibis.literal(True)).distinct()
     )
     listed = looked_up(listed, set_by_decision, "service_id", "is_set_by_decision")
-    listed = kept(listed.mutate(is_set_by_decision=listed.is_set_by_decision.fill_null(False)))
+    return listed.mutate(is_set_by_decision=listed.is_set_by_decision.fill_null(False))
 
-    recomputed = _averaged_other_way(
-        listed.filter(listed.is_proposed | listed.by_decision), proposed_corrections, consumption, service_consumption,
-        adjusted_consumption, adjustment_steps, sewer_services, year,
-    )  # fmt: skip
-    w = kept(_with_other_average(listed, recomputed, year))
-    differs = w.other_average_thousandths.notnull() & ~w.other_average_thousandths.identical_to(
-        w.winter_average_thousandths
-    )
-    other = _rated_other_way(w.filter(differs), billing_basis, sewer_services, strengths, year)
+
+def _in_order(weighed: ir.Table, bills: ir.Table, other_amounts: ir.Table, *, year: Year) -> ir.Table:
+    """Findings with what is at stake, their place, and the list they are on."""
     w = looked_up(
-        looked_up(w, _amounts(bills), "service_id", "amount_a_year_cents"),
-        other,
+        looked_up(weighed, _amounts(bills), "service_id", "amount_a_year_cents"),
+        other_amounts,
         "finding_id",
         "other_amount_a_year_cents",
     )
@@ -265,3 +251,65 @@ def worklist(
             else_="as_it_is",
         ),
     )
+
+
+@stage(WORKLIST, "review", follows=("rate_schedule",))
+def worklist(
+    findings: ir.Table,
+    proposed_corrections: ir.Table,
+    decisions: ir.Table,
+    billing_basis: ir.Table,
+    bills: ir.Table,
+    sewer_services: ir.Table,
+    strengths: ir.Table,
+    consumption: ir.Table,
+    service_consumption: ir.Table,
+    adjusted_consumption: ir.Table,
+    adjustment_steps: ir.Table,
+    *,
+    year: Year,
+) -> ir.Table:
+    """Findings about services with what they are worth: bills of a year with the average as it is, and decided the other way.
+
+    Findings of one service stand together, at the place of the one with most dollars; before them what must be decided and nobody
+    knows the worth of. One below the limit of dollars is in the
+    sample if the hash of its id is low enough: the same one whenever it is drawn. One of unknown worth is looked at, and one
+    whose decision is stale.
+    """
+    inputs = {
+        "findings": findings, "proposed_corrections": proposed_corrections, "decisions": decisions, "billing_basis": billing_basis,
+        "bills": bills, "sewer_services": sewer_services, "strengths": strengths, "consumption": consumption,
+        "service_consumption": service_consumption, "adjusted_consumption": adjusted_consumption, "adjustment_steps": adjustment_steps,
+    }  # fmt: skip
+    bench = Bench(inputs, year_version(year))
+    bench.keep("listed", _listed, "findings", "decisions", "sewer_services", "billing_basis", "proposed_corrections")
+    bench.keep("asked", lambda listed: listed.filter(listed.is_proposed | listed.by_decision), "listed")
+    bench.keep("asked_links", _of_findings, "service_consumption", "asked")
+    bench.keep(
+        "used",
+        lambda consumption, asked_links: consumption.semi_join(asked_links, _METER),
+        "consumption",
+        "asked_links",
+    )
+    bench.keep(
+        "other_use", _other_use, "asked", "proposed_corrections", "used", "adjusted_consumption", "adjustment_steps"
+    )
+    bench.keep("asked_services", _of_findings, "sewer_services", "asked")
+    bench.keep(
+        "recomputed", partial(_averaged_other_way, year=year), "used", "asked_links", "other_use", "asked_services"
+    )
+    bench.keep("weighed", partial(_weighed, year=year), "listed", "recomputed")
+    bench.keep("rated", _rated, "weighed")
+    bench.keep("other_basis", _other_basis, "rated", "billing_basis")
+    bench.keep("rated_services", _of_findings, "sewer_services", "rated")
+    bench.keep("rated_strengths", _of_findings, "strengths", "rated")
+    bench.keep("other_lines", partial(_other_lines, year=year), "other_basis", "rated_services", "rated_strengths")
+    bench.keep(
+        "other_amounts",
+        partial(_other_amounts, year=year),
+        "other_basis",
+        "other_lines",
+        "rated_services",
+        "rated_strengths",
+    )
+    return bench.shown("in_order", partial(_in_order, year=year), "weighed", "bills", "other_amounts")

@@ -41,7 +41,7 @@ def _sums(services: ir.Table) -> ir.Table:
     )
 
 
-@stage(YEAR_ON_YEAR, "release")
+@stage(YEAR_ON_YEAR, "release", built_once=True)
 def year_on_year(
     billing_basis: ir.Table,
     bills: ir.Table,
