@@ -149,4 +149,6 @@ def connected(*, keeps_sql: bool = True, **settings: Any) -> Engine:
     """An engine with a database of its own in memory."""
     engine: Engine = Engine().connect(**settings)
     engine.keeps_sql = keeps_sql
+    # DuckDB draws a bar over what a command says wherever it takes the process for a person's session.
+    engine.raw_sql("SET enable_progress_bar = false")
     return engine
