@@ -83,7 +83,7 @@ def adjustment_assets(workspace: Workspace) -> dg.AssetsDefinition:
         session: Session = context.resources.session
         store, year = session.store, session.workspace.year(int(context.partition_key))
         looked_back = year.adjustment_policy.rules.years_looked_back
-        scratch = session.workspace.work / "scratch"
+        scratch = session.workspace.scratch
         try:
             sheet = read_adjustments(store.con, session.workspace, year.billing_year, scratch)
             past = past_adjustments(store.con, session.workspace, year.billing_year, looked_back, scratch, store)

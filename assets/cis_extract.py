@@ -220,7 +220,7 @@ class Extract:
             try:
                 sheets[contract.name] = read_office_sheet(
                     self._session.store.con, self.path(contract), shown, CIS, contract, made_later,
-                    self._session.workspace.work / "scratch", self._session.workspace.districts,
+                    self._session.workspace.scratch, self._session.workspace.districts,
                 )  # fmt: skip
             except UnreadableFile as error:
                 raise ConfigError(f"{shown}: {error}.") from None

@@ -55,7 +55,7 @@ def consumption_assets(entry: District, workspace: Workspace) -> dg.AssetsDefini
             in_force,
             year,
             [DeliveredFile(name, content_hash, archived(archive, content_hash)) for name, content_hash in files],
-            session.workspace.work / "scratch",
+            session.workspace.scratch,
         )
         version = version_of("front_door", in_force.model_dump_json(), year.effective, *files)
         try:

@@ -191,6 +191,8 @@ def _settings(workspace: Workspace, year: Year) -> bytes:
         "owner",
         "deliveries_from",
         "engine",
+        "executor",
+        "executor_config",
         "spark",
         "store",
     }

@@ -65,7 +65,7 @@ def decision_assets(workspace: Workspace) -> dg.AssetsDefinition:
         year, con = int(context.partition_key), session.store.con
         path = session.workspace.decisions(year)
         try:
-            sheet = read_decisions(con, path, session.workspace.work / "scratch")
+            sheet = read_decisions(con, path, session.workspace.scratch)
         except ConfigError as error:
             raise dg.Failure(str(error), allow_retries=False) from None
         version = version_of("decision_entries", content_hash_of(path) if path.exists() else "none")

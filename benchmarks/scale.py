@@ -3,11 +3,12 @@
 Belongs here: making workspaces of several sizes, running everything in turn under a limit of memory, ``scale.md`` and the table for README.
 Does not belong here: the bare scripts (``bare/``), whether figures are right (tests).
 
-    python benchmarks/scale.py [--sizes 25000 250000] [--turns 3] [--folder DIR] [--gigabytes 4]
+    python benchmarks/scale.py [--sizes 25000 250000 2000000] [--turns 3] [--folder DIR] [--gigabytes GB] [--peers] [--to FILE]
 
 Each size is simulated once in DIR and kept there. A turn runs the bare script in DuckDB, in Polars and in pandas, then the annual update with nothing made
 before it (``work/`` removed), then again with one late district. An annual update that exceeds the limit of memory is ended, and the benchmark fails. A million services and more
-are run in one turn without the late district: it would take three quarters of an hour.
+are run in one turn without the late district: it would take three quarters of an hour. Ten million and more are allowed twice the memory, and Polars and pandas,
+which would need several times that, are run only with ``--peers``.
 """
 
 from __future__ import annotations
@@ -45,6 +46,20 @@ SCRIPTS = {
 }
 LARGE = 1_000_000
 """From so many services on, one turn without a late district."""
+LARGEST = 10_000_000
+"""From so many services on, twice the memory, and no peers unless asked."""
+WORKBOOK_ROWS, WORKBOOK_COLUMNS, WORKBOOK_SECONDS = 50_000, 25, 5.0
+EXTRAPOLATED = 100_000_000
+MACHINES = 50
+SPREAD, STAGES, PUBLISHED, REST = (
+    "front doors: pulling, reading and checking each district's files",
+    "office's sheets, stages and their checks",
+    "bill files, contents, `billing.duckdb`",
+    "start, Dagster between steps",
+)
+"""Kinds of steps. Only the first spreads over processes or machines within one run."""
+_OF_A_DISTRICT = ("deliveries__", "front_door_")
+_OF_PUBLICATION = ("bill_files", "contents", "billing_database")
 BESIDE_DUCKDB_BYTES = 1_300_000_000
 """What Python, its libraries and what DuckDB does not count take of the allowed memory."""
 _SECONDS_BETWEEN_LOOKS = 0.1
@@ -54,14 +69,17 @@ LEAST_RATIO = {25_000: None, 250_000: 12.0, 2_000_000: 10.0}
 
 @dataclass
 class Measured:
-    """What one size took: seconds of each turn and peak memory by what ran, seconds of the update by stage."""
+    """What one size took: seconds of each turn and peak memory by what ran, seconds of the update by step, bytes on disk by folder."""
 
     services: int
-    rows: int
-    bills: int
+    most_bytes: int
+    rows: int = 0
+    bills: int = 0
+    largest_district: int = 0
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     peak_bytes: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    stages: dict[str, float] = field(default_factory=dict)
+    steps: dict[str, float] = field(default_factory=dict)
+    disk_bytes: dict[str, int] = field(default_factory=dict)
 
     def median(self, what: str) -> float:
         return statistics.median(self.seconds[what])
@@ -145,8 +163,8 @@ def _run(workspace: Path) -> list[str]:
     return [PROGRAM, "run", str(YEAR), "--workspace", str(workspace)]
 
 
-def seconds_by_stage(workspace: Path) -> dict[str, float]:
-    """Seconds of the last run by group of assets, from Dagster's own events."""
+def seconds_by_step(workspace: Path) -> dict[str, float]:
+    """Seconds of each step of the last run, from Dagster's own events."""
     asked = (
         "import json, sys, dagster as dg; from pathlib import Path; from pipelines.annual_update import use_dagster_home; "
         "from validations.workspace import Workspace; use_dagster_home(Workspace(Path(sys.argv[1]))); i = dg.DagsterInstance.get(); "
@@ -155,11 +173,43 @@ def seconds_by_stage(workspace: Path) -> dict[str, float]:
     told = subprocess.run(  # noqa: S603 - commands of ours
         [sys.executable, "-c", asked, str(workspace)], check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
     )  # fmt: skip
+    return dict(json.loads(told.stdout.splitlines()[-1]))
+
+
+def seconds_by_stage(one: Measured) -> dict[str, float]:
+    """Steps of one kind added up: pulling, checking."""
     found: dict[str, float] = defaultdict(float)
-    for step, seconds in json.loads(told.stdout.splitlines()[-1]).items():
-        name = "checks" if step.startswith("check_") else step.split("__")[0]
-        found[name] += seconds
+    for step, seconds in one.steps.items():
+        found["checks" if step.startswith("check_") else step.split("__")[0]] += seconds
     return dict(found)
+
+
+def seconds_by_kind(one: Measured) -> dict[str, float]:
+    """The whole update by kind of step."""
+    districts = {step.removeprefix("front_door_") for step in one.steps if step.startswith("front_door_")}
+    found = dict.fromkeys((SPREAD, STAGES, PUBLISHED), 0.0)
+    for step, seconds in one.steps.items():
+        if step.startswith(_OF_A_DISTRICT) or step.removeprefix("check_") in districts:
+            found[SPREAD] += seconds
+        else:
+            found[PUBLISHED if step.removeprefix("check_") in _OF_PUBLICATION else STAGES] += seconds
+    return {**found, REST: max(0.0, one.median(OURS) - sum(found.values()))}
+
+
+def disk_bytes(workspace: Path) -> dict[str, int]:
+    """What the year takes on disk."""
+    work = workspace / "work"
+    parts = {
+        "deliveries": workspace / "deliveries" / str(YEAR),
+        "archive of deliveries": work / "archive",
+        "store": work / "store",
+        "`billing.duckdb`": work / "billing.duckdb",
+        "bill files": work / "drafts",
+    }
+    return {
+        name: sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
+        for name, path in parts.items()
+    }
 
 
 def _late_district(workspace: Path) -> Path:
@@ -171,8 +221,11 @@ def _late_district(workspace: Path) -> Path:
     return delivered[len(delivered) // 2]
 
 
-def measure(folder: Path, services: int, turns: int, most_bytes: int) -> Measured:
+def measure(folder: Path, services: int, turns: int, gigabytes: float | None, *, with_peers: bool) -> Measured:
+    """``gigabytes``: what a run may take, if not as much as its size is allowed."""
     import duckdb
+
+    most_bytes = int((gigabytes or (8 if services >= LARGEST else 4)) * 1e9)
 
     workspace = simulated(folder, services)
     plain = folder / f"plain{services}"
@@ -184,22 +237,27 @@ def measure(folder: Path, services: int, turns: int, most_bytes: int) -> Measure
             check=True,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
-    found = Measured(services, 0, 0)
+    found = Measured(services, most_bytes)
+    scripts = dict(itertools.islice(SCRIPTS.items(), None if with_peers or services < LARGEST else 1))
     is_large = services >= LARGE
     for turn in range(1 if is_large else turns):
-        for name, script in SCRIPTS.items():
-            seconds, peak, _ = timed([sys.executable, str(BARE / script), str(plain)], psutil.virtual_memory().total)
+        for name, script in scripts.items():
+            command = [sys.executable, str(BARE / script), str(plain), f"{most_bytes / 1e9:g}GB"]
+            seconds, peak, _ = timed(command, psutil.virtual_memory().total)
             found.seconds[name].append(seconds)
             found.peak_bytes[name] = max(found.peak_bytes[name], peak)
         shutil.rmtree(workspace / "work", ignore_errors=True)
         seconds, peak, _ = timed(_run(workspace), most_bytes)
         found.seconds[OURS].append(seconds)
         found.peak_bytes[OURS] = max(found.peak_bytes[OURS], peak)
-        found.stages = seconds_by_stage(workspace)
+        found.steps, found.disk_bytes = seconds_by_step(workspace), disk_bytes(workspace)
         if turn == 0:
             with duckdb.connect(str(workspace / "work" / "billing.duckdb"), read_only=True) as con:
                 ((found.rows,),) = con.sql("SELECT sum(records) FROM delivery_totals").fetchall()
                 ((found.bills,),) = con.sql("SELECT count(*) FROM bills").fetchall()
+                ((found.largest_district,),) = con.sql(
+                    "SELECT max(n) FROM (SELECT count(*) AS n FROM sewer_services GROUP BY slice_id)"
+                ).fetchall()
         if is_large:
             print(
                 f"{services:,} services: " + ", ".join(f"{n} {s[-1]:.1f} s" for n, s in found.seconds.items()),
@@ -242,7 +300,29 @@ def table(sizes: list[Measured]) -> list[str]:
     return lines
 
 
-def goals(sizes: list[Measured], most_bytes: int) -> list[str]:
+def workbook_seconds() -> float:
+    """Reading a workbook as a front door reads it."""
+    import xlsxwriter
+
+    from assets.readers.workbook import Notation, read_workbook
+    from validations.layout import Workbook
+
+    names = ["Account", *(f"Column {number}" for number in range(2, WORKBOOK_COLUMNS + 1))]
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "history.xlsx"
+        with xlsxwriter.Workbook(str(path), {"constant_memory": True}) as book:
+            sheet = book.add_worksheet()
+            sheet.write_row(0, 0, names)
+            for row in range(1, WORKBOOK_ROWS + 1):
+                sheet.write_row(row, 0, [f"{row:08}", *(row * column for column in range(2, WORKBOOK_COLUMNS + 1))])
+        begun = time.perf_counter()
+        read = read_workbook(path, Workbook(kind="workbook"), {"account": "Account"}, Notation(), Path(scratch))
+        seconds = time.perf_counter() - begun
+    assert int(read.rows.count().execute()) == WORKBOOK_ROWS
+    return seconds
+
+
+def goals(sizes: list[Measured]) -> list[str]:
     def row(what: str, goal: str, figure: str, *, is_met: bool) -> str:
         return f"| {what} | {goal} | {figure} | {'met' if is_met else 'NOT MET'} |"
 
@@ -272,9 +352,9 @@ def goals(sizes: list[Measured], most_bytes: int) -> list[str]:
         lines.append(
             row(
                 f"{one.services:,} services, peak memory (a run above it is ended)",
-                f"{most_bytes / 1e9:g} GB",
+                f"{one.most_bytes / 1e9:g} GB",
                 f"{peak / 1e9:,.2f} GB",
-                is_met=peak <= most_bytes,
+                is_met=peak <= one.most_bytes,
             )
         )
     for small, large in itertools.pairwise(sizes):
@@ -287,16 +367,21 @@ def goals(sizes: list[Measured], most_bytes: int) -> list[str]:
                 is_met=after <= before,
             )
         )
-    asked = statistics.median(timed([PROGRAM, "--help"], most_bytes)[0] for _ in range(5))
+    if not any(one.services >= LARGEST for one in sizes):
+        lines.append(f"| {LARGEST:,} services complete (`--sizes {LARGEST}`) | 8 GB | not run | |")
+    read = workbook_seconds()
+    what = f"a workbook of {WORKBOOK_ROWS:,} rows of {WORKBOOK_COLUMNS} columns is read, seconds"
+    lines.append(row(what, f"{WORKBOOK_SECONDS:g}", f"{read:.1f}", is_met=read <= WORKBOOK_SECONDS))
+    asked = statistics.median(timed([PROGRAM, "--help"], sizes[0].most_bytes)[0] for _ in range(5))
     lines.append(row("annual-billing --help, seconds", "0.5", f"{asked:.2f}", is_met=asked < 0.5))
     return lines
 
 
 def chart(sizes: list[Measured]) -> list[str]:
-    longest = max(one.median(name) for one in sizes for name in (*SCRIPTS, OURS))
+    longest = max(one.median(name) for one in sizes for name in one.seconds)
     lines = ["```text"]
     for one in sizes:
-        for name in (*SCRIPTS, OURS):
+        for name in (name for name in (*SCRIPTS, OURS) if name in one.seconds):
             bar = "#" * max(1, round(60 * one.median(name) / longest))
             lines.append(f"{one.services:>9,}  {name:<22} {one.median(name):>8.1f} s  {bar}")
     return [*lines, "```"]
@@ -305,7 +390,7 @@ def chart(sizes: list[Measured]) -> list[str]:
 def stages(one: Measured) -> list[str]:
     lines = ["| stage | seconds | share |", "| --- | --: | --: |"]
     whole = one.median(OURS)
-    known = sorted(one.stages.items(), key=lambda item: -item[1])
+    known = sorted(seconds_by_stage(one).items(), key=lambda item: -item[1])
     for name, seconds in known[:18]:
         lines.append(f"| {name} | {seconds:,.1f} | {100 * seconds / whole:,.0f} % |")
     rest = whole - sum(seconds for _, seconds in known[:18])
@@ -315,8 +400,46 @@ def stages(one: Measured) -> list[str]:
     return lines
 
 
-def written(sizes: list[Measured], turns: int, most_bytes: int) -> str:
+def extrapolated(one: Measured) -> list[str]:
+    """A year of EXTRAPOLATED services in proportion to one that was measured, on one machine and on several."""
+    times, per_million = EXTRAPOLATED / one.services, 1e6 / one.services
+    workspaces = -(-EXTRAPOLATED // one.services)
+    machines = min(MACHINES, workspaces)
+
+    def hours(seconds: float) -> str:
+        return f"{seconds * times / 3600:,.2f}"
+
+    kinds, whole = seconds_by_kind(one), one.median(OURS)
+    spread = {kind: seconds / MACHINES if kind == SPREAD else seconds for kind, seconds in kinds.items()}
+    peak, largest = one.peak_bytes[OURS] / 1e9, one.largest_district
+    lines = [
+        f"An extrapolation from the {one.services:,} services above, {times:,.0f} times as many in as many times the districts, none of which is larger: nothing of it was run. "
+        f"Machines are like this one. One run spreads only its front doors; its stages follow one another. {workspaces:,} workspaces of the size that was "
+        f"measured, spread over {machines} machines, spread all.",
+        "",
+        f"| | seconds per million services | {EXTRAPOLATED:,} on one machine, hours | front doors on {MACHINES} machines, hours | as {workspaces:,} workspaces on {machines} machines, hours |",
+        "| --- | --: | --: | --: | --: |",
+    ]
+    lines += [
+        f"| {kind} | {seconds * per_million:,.1f} | {hours(seconds)} | {hours(spread[kind])}{'' if kind == SPREAD else ' (does not spread)'} | {hours(seconds / machines)} |"
+        for kind, seconds in kinds.items()
+    ]
+    lines += [
+        f"| all | {whole * per_million:,.1f} | {hours(whole)} | {hours(sum(spread.values()))} | {hours(whole / machines)} |",
+        "",
+        f"Memory follows the largest district, not the utility: {peak:,.2f} GB with {largest:,} services in it, {peak * 1e6 / largest:,.1f} GB per million services of the largest "
+        "district where all of it is counted to that district.",
+        "",
+        f"| on disk | GB per million services | GB for {EXTRAPOLATED:,} |",
+        "| --- | --: | --: |",
+    ]
+    parts = [*one.disk_bytes.items(), ("all", sum(one.disk_bytes.values()))]
+    return lines + [f"| {name} | {size * per_million / 1e9:,.2f} | {size * times / 1e9:,.0f} |" for name, size in parts]
+
+
+def written(sizes: list[Measured], turns: int) -> str:
     largest = sizes[-1]
+    limits = ", ".join(f"{one.most_bytes / 1e9:g} GB for {one.services:,} services" for one in sizes)
     return "\n".join([
         "# The annual update against a bare script",
         "",
@@ -324,12 +447,14 @@ def written(sizes: list[Measured], turns: int, most_bytes: int) -> str:
         "",
         "The bare script reads, averages, rates and writes. Its files are in one layout already, matched with services, and nobody is told anything. The annual",
         "update begins with the districts' files and an empty `work/`, and ends with checked tables, reasons, findings and bill files. Built SQL is kept",
-        "between runs (`assets/built_sql.py`), as it is for anybody who runs it a second time. DuckDB may use what is allowed in all less "
-        f"{BESIDE_DUCKDB_BYTES / 1e9:g} GB (`ANNUAL_BILLING_MEMORY`); what does not fit goes to disk.",
+        "between runs (`assets/built_sql.py`), as it is for anybody who runs it a second time.",
+        "",
+        f"Memory that is allowed: {limits}. The update's DuckDB may use that less {BESIDE_DUCKDB_BYTES / 1e9:g} GB (`ANNUAL_BILLING_MEMORY`), what does not fit goes to disk, and the whole update is ended above it. "
+        "The bare script's DuckDB may use the same; it and its peers are not ended.",
         "",
         *table(sizes),
         "",
-        *goals(sizes, most_bytes),
+        *goals(sizes),
         "",
         *chart(sizes),
         "",
@@ -337,22 +462,32 @@ def written(sizes: list[Measured], turns: int, most_bytes: int) -> str:
         "",
         *stages(largest),
         "",
+        f"## A year of {EXTRAPOLATED // 10**6} million services, computed from what was measured",
+        "",
+        *extrapolated(largest),
+        "",
     ])  # fmt: skip
 
 
 def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--sizes", nargs="+", type=int, default=[25_000, 250_000])
+    arguments.add_argument("--sizes", nargs="+", type=int, default=[25_000, 250_000, 2_000_000])
     arguments.add_argument("--turns", type=int, default=3)
     arguments.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "annual-billing-scale")
-    arguments.add_argument("--gigabytes", type=float, default=4.0)
+    arguments.add_argument(
+        "--gigabytes", type=float, help="memory of a run; else 4, and 8 from ten million services on"
+    )
+    arguments.add_argument("--peers", action="store_true", help="Polars and pandas also from ten million services on")
+    arguments.add_argument("--to", type=Path, default=ROOT / "benchmarks" / "scale.md")
     chosen = arguments.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
-    most_bytes = int(chosen.gigabytes * 1e9)
-    sizes = [measure(chosen.folder, services, chosen.turns, most_bytes) for services in sorted(chosen.sizes)]
-    text = written(sizes, chosen.turns, most_bytes)
-    (ROOT / "benchmarks" / "scale.md").write_text(text, encoding="utf-8")
+    sizes = [
+        measure(chosen.folder, services, chosen.turns, chosen.gigabytes, with_peers=chosen.peers)
+        for services in sorted(chosen.sizes)
+    ]
+    text = written(sizes, chosen.turns)
+    chosen.to.write_text(text, encoding="utf-8")
     print(text)
 
 

@@ -7,11 +7,14 @@ Does not belong here: printing (``cli``), stages.
 import os
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.execution.api import execute_run_iterator
+from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from assets.durable import whole_file
 from assets.log import LogBroken
@@ -19,7 +22,7 @@ from pipelines.definitions import JOB, build_definitions
 from pipelines.progress import LOGGER, progress_logger
 from pipelines.session import WorkspaceBusy
 from rate_tables.config_file import ConfigError
-from validations.workspace import WORKSPACE_VARIABLE, Workspace
+from validations.workspace import IN_PROCESS, WORKSPACE_VARIABLE, Workspace
 
 _DAGSTER_YAML = """\
 # Made by annual-billing; the run history of this workspace is kept beside this file.
@@ -27,6 +30,9 @@ telemetry:
   enabled: false
 nux:
   enabled: false
+# Of what is printed: the run history has every event. Otherwise each step that is a process of its own prints a line.
+python_logs:
+  python_log_level: INFO
 # A run started in the UI begins at once; the workspace's own lock keeps runs apart. (The default, a queue, needs a daemon.)
 run_coordinator:
   module: dagster.core.run_coordinator
@@ -72,25 +78,61 @@ def run_year(workspace: Workspace, billing_year: int, heard: Callable[[str, str,
     """
     workspace.year(billing_year)
     use_dagster_home(workspace)
+    run = _run_in_process if workspace.file.executor == IN_PROCESS else _run_in_processes
+    with dg.DagsterInstance.get() as instance:
+        run_id, events = run(workspace, billing_year, instance, heard)
+    if any(event.is_job_success for event in events):
+        return Outcome(True, "", run_id)
+    return Outcome(False, _what_to_do(events, run_id), run_id)
+
+
+def _run_in_process(
+    workspace: Workspace, billing_year: int, instance: dg.DagsterInstance, heard: Callable[[str, str, int], None]
+) -> tuple[str, Sequence[dg.DagsterEvent]]:
+    """Id and events of a run in this process."""
     steps = 0
     definitions = build_definitions(workspace, {LOGGER: progress_logger(lambda event, step: heard(event, step, steps))})
     job = definitions.resolve_job_def(JOB)
     steps = len(job.nodes)
-    with dg.DagsterInstance.get() as instance:
-        result = job.execute_in_process(
-            partition_key=str(billing_year),
-            instance=instance,
-            raise_on_error=False,
-            run_config={"loggers": {LOGGER: {}}},
-        )
-    if result.success:
-        return Outcome(True, "", result.run_id)
-    return Outcome(False, _what_to_do(result, workspace), result.run_id)
+    result = job.execute_in_process(
+        partition_key=str(billing_year),
+        instance=instance,
+        raise_on_error=False,
+        run_config={"loggers": {LOGGER: {}}},
+    )
+    return result.run_id, result.all_events
 
 
-def _what_to_do(result: dg.ExecuteInProcessResult, workspace: Workspace) -> str:
+def _run_in_processes(
+    workspace: Workspace, billing_year: int, instance: dg.DagsterInstance, heard: Callable[[str, str, int], None]
+) -> tuple[str, Sequence[dg.DagsterEvent]]:
+    """Id and events of a run whose steps the workspace's executor makes somewhere else."""
+    job = dg.build_reconstructable_job(__name__, job_of.__name__, reconstructable_args=(str(workspace.folder),))
+    definition = job.get_definition()
+    run = instance.create_run_for_job(
+        definition,
+        run_config={"loggers": {LOGGER: {}}},
+        tags={PARTITION_NAME_TAG: str(billing_year)},
+        job_code_origin=job.get_python_origin(),
+    )
+    events = list[dg.DagsterEvent]()
+    for event in execute_run_iterator(job, run, instance):
+        events.append(event)
+        if event.step_key:
+            heard(event.event_type_value, event.step_key, len(definition.nodes))
+    return run.run_id, events
+
+
+@cache
+def job_of(folder: str) -> dg.JobDefinition:
+    """The annual update of the workspace in ``folder``: how each process of a step finds it."""
+    silent = progress_logger(lambda *_: None)
+    return build_definitions(Workspace(Path(folder)), {LOGGER: silent}).resolve_job_def(JOB)
+
+
+def _what_to_do(events: Sequence[dg.DagsterEvent], run_id: str) -> str:
     """The sentence of the failure that a person can mend, else where the details are."""
-    for event in result.all_events:
+    for event in events:
         data = event.event_specific_data
         user_failure = getattr(data, "user_failure_data", None)
         if user_failure and user_failure.description:
@@ -100,7 +142,7 @@ def _what_to_do(result: dg.ExecuteInProcessResult, workspace: Workspace) -> str:
             if error.cls_name in (ConfigError.__name__, WorkspaceBusy.__name__, LogBroken.__name__):
                 return str(error.message).split(": ", 1)[-1].strip()
             error = error.cause
-    return f"a step failed; its details are in the UI (make ui), run {result.run_id}. Nothing was published."
+    return f"a step failed; its details are in the UI (make ui), run {run_id}. Nothing was published."
 
 
 def keep_traceback() -> str:

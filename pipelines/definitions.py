@@ -39,6 +39,7 @@ from assets.winter_averages import class_averages, counted_use, winter_averages
 from assets.worklist import worklist
 from assets.year_on_year import year_on_year
 from pipelines.checks import checks_on
+from pipelines.executors import executor_of
 from pipelines.expectations import JOB as POPULATION
 from pipelines.expectations import population_checks
 from pipelines.io_manager import store_io_manager
@@ -90,18 +91,18 @@ def build_checks(workspace: Workspace, assets: list[dg.AssetsDefinition]) -> lis
 
 def build_definitions(workspace: Workspace, loggers: Mapping[str, dg.LoggerDefinition] | None = None) -> dg.Definitions:
     """The definitions of a workspace. ConfigError if something a person wrote in it is wrong."""
-    assets = build_assets(workspace)
+    assets, executor = build_assets(workspace), executor_of(workspace)
     checks, population = build_checks(workspace, assets), population_checks(workspace)
     job = dg.define_asset_job(
         JOB,
         selection=dg.AssetSelection.all() - dg.AssetSelection.checks(population),
-        executor_def=dg.in_process_executor,
+        executor_def=executor,
         description="The annual update of one billing year: choose the year as the partition.",
     )
     against_last_year = dg.define_asset_job(
         POPULATION,
         selection=dg.AssetSelection.checks(population),
-        executor_def=dg.in_process_executor,
+        executor_def=executor,
         description="What a reviewer would say aloud of a year, against the year before: choose the year as the partition.",
     )
     resources: dict[str, Any] = {"session": session_resource(workspace), "io_manager": store_io_manager}
@@ -111,7 +112,7 @@ def build_definitions(workspace: Workspace, loggers: Mapping[str, dg.LoggerDefin
         jobs=[job, against_last_year],
         resources=resources,
         loggers=dict(loggers or {}) or None,
-        executor=dg.in_process_executor,
+        executor=executor,
     )
 
 

@@ -10,8 +10,9 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from assets.engine import connected
 from assets.stage import Session
 from assets.store import Cluster, Store
 from rate_tables.config_file import ConfigError
-from validations.workspace import Workspace
+from validations.workspace import IN_PROCESS, Workspace
 
 WAIT_SECONDS = 600
 THREADS_VARIABLE = "ANNUAL_BILLING_THREADS"
@@ -37,34 +38,76 @@ class WorkspaceBusy(Exception):
 
 
 @contextmanager
-def lock(work: Path, wait_seconds: float) -> Iterator[None]:
+def lock(
+    work: Path, wait_seconds: float, run_id: str | None = None, is_going_on: Callable[[str], bool] = lambda _: False
+) -> Iterator[None]:
     """Hold the workspace's lock: one run at a time, from the command line or from the UI.
 
     The operating system frees it when its holder ends, however it ends. WorkspaceBusy after ``wait_seconds``.
+    ``run_id``: of a run whose steps are processes of their own, which take part in its lock (``part_of_lock``); it is free when the last of them has
+    ended too. ``is_going_on``: whether a run of which the lock still bears the id goes on, where the operating system cannot know.
     """
-    work.mkdir(parents=True, exist_ok=True)
-    with (work / ".lock").open("a+", encoding="utf-8") as file:
-        deadline = time.monotonic() + wait_seconds
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise WorkspaceBusy(
-                        f"another run has been working in {work.parent.name} for over {wait_seconds:.0f} s; "
-                        "wait until it ends and run again."
-                    ) from None
-                time.sleep(0.2)
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+    deadline = time.monotonic() + wait_seconds
+    with _lock_file(work) as file:
+        while busy := _not_taken(file, work, run_id, is_going_on):
+            if time.monotonic() >= deadline:
+                raise WorkspaceBusy(f"{busy} for over {wait_seconds:.0f} s; wait until it ends and run again.")
+            time.sleep(0.2)
+        try:
+            yield
+        finally:
+            # A step that comes too late is not taken for one of a run that goes on.
+            file.truncate(0)
+
+
+@contextmanager
+def part_of_lock(work: Path, run_id: str) -> Iterator[None]:
+    """Take part in the lock of a run that this process makes a step of. WorkspaceBusy if it is not held for that run."""
+    with _lock_file(work) as file:
+        if not _is_locked(file, fcntl.LOCK_SH) or _held_for(file) != run_id:
+            raise WorkspaceBusy("the run that this step belongs to has ended; start it again.")
         yield
 
 
-def connect(work: Path) -> ibis.BaseBackend:
-    """A DuckDB connection of this run's own; what does not fit in memory goes below the workspace."""
-    scratch = work / "scratch"
+def _lock_file(work: Path) -> FileIO:
+    work.mkdir(parents=True, exist_ok=True)
+    # Without a buffer, which would not see what another process has written since.
+    return FileIO(work / ".lock", "a+")
+
+
+def _held_for(file: FileIO) -> str:
+    """Id of the run (or of the process) that the lock is held for, or was when its holder was killed."""
+    file.seek(0)
+    return file.read().decode(errors="replace").strip()
+
+
+def _is_locked(file: FileIO, kind: int) -> bool:
+    """Whether the lock could be taken."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _not_taken(file: FileIO, work: Path, run_id: str | None, is_going_on: Callable[[str], bool]) -> str:
+    """Try to take the lock. Who has it, in words; empty if it is ours now."""
+    busy = f"another run has been working in {work.parent.name}"
+    if not _is_locked(file, fcntl.LOCK_EX):
+        return busy
+    before = _held_for(file)
+    if before not in ("", run_id) and is_going_on(before):
+        fcntl.flock(file, fcntl.LOCK_UN)
+        return f"run {before} has not ended, as Dagster's run history says (cancel it in the UI if it was killed),"
+    file.truncate(0)
+    file.write(f"{run_id or os.getpid()}\n".encode())
+    # Between the two kinds of lock another run may come; it has then written its own id.
+    is_ours = run_id is None or (_is_locked(file, fcntl.LOCK_SH) and _held_for(file) == run_id)
+    return "" if is_ours else busy
+
+
+def connect(scratch: Path) -> ibis.BaseBackend:
+    """A DuckDB connection of this process' own; what does not fit in memory goes to ``scratch``."""
     scratch.mkdir(parents=True, exist_ok=True)
     # DuckDB joins nested selects itself; for Ibis to do it first takes longer than most tables take to make.
     ibis.options.sql.fuse_selects = False
@@ -159,15 +202,28 @@ def open_session(workspace: Workspace, *, wait_seconds: float = WAIT_SECONDS) ->
     """The workspace under its lock, with a store."""
     with lock(workspace.work, wait_seconds):
         remove_leftovers(workspace.work)
-        con = connect(workspace.work)
-        cluster = on_spark(workspace)
-        try:
-            yield Session(workspace, store_of(workspace, con, cluster))
-        finally:
-            con.disconnect()
-            if cluster is not None:
-                cluster.stop()
-            shutil.rmtree(workspace.work / "scratch", ignore_errors=True)
+        with _session(workspace) as session:
+            yield session
+
+
+@contextmanager
+def step_session(workspace: Workspace, run_id: str) -> Iterator[Session]:
+    """The same for one step of a run that holds the lock and has removed leftovers: other steps write beside it."""
+    with part_of_lock(workspace.work, run_id), _session(workspace) as session:
+        yield session
+
+
+@contextmanager
+def _session(workspace: Workspace) -> Iterator[Session]:
+    con = connect(workspace.scratch)
+    cluster = on_spark(workspace)
+    try:
+        yield Session(workspace, store_of(workspace, con, cluster))
+    finally:
+        con.disconnect()
+        if cluster is not None:
+            cluster.stop()
+        shutil.rmtree(workspace.scratch, ignore_errors=True)
 
 
 @contextmanager
@@ -181,11 +237,12 @@ def read_session(workspace: Workspace) -> Iterator[Session]:
 
 
 def session_resource(workspace: Workspace) -> dg.ResourceDefinition:
-    """The Dagster resource ``session``, made once per run."""
+    """The Dagster resource ``session``, made once in each process of a run."""
 
     @dg.resource(description="The workspace under its lock, and its store")
-    def _session(_context: dg.InitResourceContext) -> Iterator[Session]:
-        with open_session(workspace) as session:
+    def _session_of_run(context: dg.InitResourceContext) -> Iterator[Session]:
+        run = context.run if workspace.file.executor != IN_PROCESS else None
+        with step_session(workspace, run.run_id) if run else open_session(workspace) as session:
             yield session
 
-    return _session
+    return _session_of_run

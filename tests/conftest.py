@@ -73,8 +73,9 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> SampleRun:
 
 @pytest.fixture(scope="session")
 def java() -> None:
-    """Java, without which Spark does not run."""
-    if shutil.which("java"):
+    """Java, without which Spark does not run, found as the program finds it."""
+    home = os.environ.get("JAVA_HOME")
+    if shutil.which("java", path=f"{home}/bin" if home else None):
         return
     if os.environ.get("ANNUAL_BILLING_REQUIRE_JAVA"):
         pytest.fail("java is not installed")

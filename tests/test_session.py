@@ -10,34 +10,86 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from whole_runs import committed_sample
 
-from pipelines.session import WorkspaceBusy, lock, open_session
+from pipelines.session import WorkspaceBusy, lock, open_session, part_of_lock
 from validations.workspace import Workspace
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from pipelines.session import lock
-with lock(Path(sys.argv[1]), 5):
+from pipelines.session import lock, part_of_lock
+work, kind, run = sys.argv[1:]
+with part_of_lock(Path(work), run) if kind == "step" else lock(Path(work), 5, run or None):
     print("held", flush=True)
     time.sleep(60)
 """
 
 
+@contextmanager
+def holding(work: Path, kind: str = "run", run: str = "") -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock, or a part of it."""
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(work), kind, run], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with other:
+        try:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "held\n"
+            yield other
+        finally:
+            other.kill()
+
+
 def test_a_second_run_is_refused_with_a_sentence_until_the_first_ends_however_it_ends(tmp_path: Path) -> None:
     work = tmp_path / "work"
-    first = subprocess.Popen([sys.executable, "-c", HOLDER, str(work)], stdout=subprocess.PIPE, text=True)
-    assert first.stdout is not None
-    assert first.stdout.readline() == "held\n"
-    with pytest.raises(WorkspaceBusy, match="another run has been working in"), lock(work, 0.5):
+    with holding(work) as first:
+        with pytest.raises(WorkspaceBusy, match="another run has been working in"), lock(work, 0.5):
+            pass
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait(timeout=10)
+        with lock(work, 5):
+            pass
+
+
+def test_the_lock_of_a_run_is_shared_by_its_steps_alone_and_free_when_the_last_of_them_has_ended(
+    tmp_path: Path,
+) -> None:
+    """Whoever starts the run may be killed: a step that still writes keeps others out until it has ended."""
+    work = tmp_path / "work"
+    with holding(work, "run", "A") as run, holding(work, "step", "A") as step, holding(work, "step", "A") as sister:
+        with pytest.raises(WorkspaceBusy, match="the run that this step belongs to has ended"), part_of_lock(work, "B"):
+            pass
+        sister.kill()
+        for one in (run, step):
+            for run_id in (None, "B"):
+                with pytest.raises(WorkspaceBusy, match="another run"), lock(work, 0.3, run_id):
+                    pass
+            os.kill(one.pid, signal.SIGKILL)
+            one.wait(timeout=10)
+        with lock(work, 5, "B"), part_of_lock(work, "B"):
+            pass
+    with pytest.raises(WorkspaceBusy, match="the run that this step belongs to has ended"), part_of_lock(work, "B"):
         pass
-    os.kill(first.pid, signal.SIGKILL)
-    first.wait(timeout=10)
-    with lock(work, 5):
+
+
+def test_where_a_lock_may_not_reach_other_machines_a_run_that_the_run_history_calls_unfinished_is_waited_for(
+    tmp_path: Path,
+) -> None:
+    work = tmp_path / "work"
+    with holding(work, "run", "A") as run:
+        os.kill(run.pid, signal.SIGKILL)
+        run.wait(timeout=10)
+    with pytest.raises(WorkspaceBusy, match="run A has not ended"), lock(work, 0.3, "B", lambda other: other == "A"):
+        pass
+    with lock(work, 0, "A", lambda _: True):
+        pass
+    with lock(work, 0, "B", lambda _: True):
         pass
 
 

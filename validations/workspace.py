@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import platform
 import re
 import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -42,6 +43,8 @@ SPARK_MEANS = {
     "spark.sql.decimalOperations.allowPrecisionLoss": "true",
 }
 """Properties of Spark on which the meaning of an expression rests: overflow is an error, no time zone moves a day."""
+IN_PROCESS, MULTIPROCESS = "in_process", "multiprocess"
+EXECUTORS_ALLOWED = f"{IN_PROCESS}, {MULTIPROCESS}, or the import path of another executor of Dagster, such as dagster_k8s:k8s_job_executor"
 SAMPLE = Path(__file__).parent.parent / "data" / "sample"
 MARKER = "release.json"
 """Written last into a release: a folder without it is none."""
@@ -194,6 +197,32 @@ class WorkspaceFile(Strict):
         {},
         description="Properties of Spark, such as spark.master; where it is nowhere said, two workers on this machine",
     )
+
+    executor: str = Field(
+        IN_PROCESS,
+        description="Where the steps of a run are made: in the run's own process, in processes beside it, or by another executor of Dagster",
+    )
+    executor_config: dict[str, Any] = Field(
+        {}, description="Configuration of that executor as Dagster describes it, such as max_concurrent"
+    )
+
+    @field_validator("executor")
+    @classmethod
+    def _is_known_or_can_be_imported(cls, executor: str) -> str:
+        if executor not in (IN_PROCESS, MULTIPROCESS) and not re.fullmatch(
+            r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", executor, re.ASCII
+        ):
+            raise ValueError(EXECUTORS_ALLOWED)
+        return executor
+
+    @model_validator(mode="after")
+    def _executor_goes_with_the_rest(self) -> WorkspaceFile:
+        if self.executor_config and self.executor == IN_PROCESS:
+            raise NotAllowed(f"no configuration where executor is {IN_PROCESS}", "executor_config")
+        if self.engine == "spark" and self.executor != IN_PROCESS:
+            # Each step would start a Spark of its own, which takes longer than the step.
+            raise NotAllowed(f"{IN_PROCESS} where engine is spark, which spreads the work itself", "executor")
+        return self
 
     @field_validator("spark")
     @classmethod
@@ -435,6 +464,11 @@ class Workspace:
     @property
     def work(self) -> Path:
         return self.folder / "work"
+
+    @property
+    def scratch(self) -> Path:
+        """What this process needs while it works, and no other process: not one of the same run, nor of another machine."""
+        return self.work / "scratch" / f"{platform.node() or 'here'}.{os.getpid()}"
 
     @property
     def store(self) -> Path:

@@ -1,6 +1,6 @@
 """The annual update as a bare script: read the CSVs, average, rate, write. No check, no reason, nobody is told anything.
 
-    python in_duckdb.py FOLDER
+    python in_duckdb.py FOLDER [MEMORY]
 
 Belongs here: what the whole pipeline is measured against. Reads consumption_*.csv, meter_links.csv and sewer_services.csv in FOLDER
 (``plain.py`` writes them), writes bills.csv and bills.duckdb there.
@@ -15,7 +15,8 @@ folder = Path(sys.argv[1])
 database = folder / "bills.duckdb"
 database.unlink(missing_ok=True)
 con = duckdb.connect(str(database))
-con.execute("SET threads = 2; SET memory_limit = '4GB'")
+memory = sys.argv[2] if len(sys.argv) > 2 else "4GB"
+con.execute(f"SET threads = 2; SET memory_limit = '{memory}'")
 con.execute(
     f"""
     CREATE VIEW consumption AS FROM read_csv('{folder}/consumption_*.csv', header = true, auto_detect = false, columns = {{

@@ -91,7 +91,7 @@ def _read(session: Session, path: Path) -> list[Override]:
     shown = f"decisions/{path.name}"
     mended = "put back the file as `annual-billing override` wrote it"
     try:
-        sheet = read_office_sheet(con, path, shown, DECISION_SHEET, OVERRIDES, (), session.workspace.work / "scratch")
+        sheet = read_office_sheet(con, path, shown, DECISION_SHEET, OVERRIDES, (), session.workspace.scratch)
     except (UnreadableFile, OSError) as error:
         reason = str(error) if isinstance(error, UnreadableFile) else f"it cannot be read ({error.strerror})"
         raise ConfigError(f"{shown}: {reason.removeprefix(f'{shown}: ')}; {mended}.") from None

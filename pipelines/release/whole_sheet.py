@@ -24,7 +24,7 @@ def read_whole(session: Session, path: Path, shown: str, contract: Contract) -> 
     """The sheet as the contract's table. ConfigError with a sentence for each line that cannot be used, or for the sheet."""
     con: Any = session.store.con
     try:
-        sheet = read_office_sheet(con, path, shown, contract.name, contract, (), session.workspace.work / "scratch")
+        sheet = read_office_sheet(con, path, shown, contract.name, contract, (), session.workspace.scratch)
     except (UnreadableFile, OSError) as error:
         reason = str(error) if isinstance(error, UnreadableFile) else f"it cannot be read ({error.strerror})"
         raise ConfigError(f"{shown}: {reason.removeprefix(f'{shown}: ')}.") from None

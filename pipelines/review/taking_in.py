@@ -336,7 +336,7 @@ def take_in(
     WorkspaceBusy while a run goes on; LogBroken, with nothing taken in, if the log is not as it was written.
     """
     _ = workspace.year(billing_year)
-    path, scratch = workspace.decisions(billing_year), workspace.work / "scratch"
+    path, scratch = workspace.decisions(billing_year), workspace.scratch
     with open_session(workspace) as session:
         take_into_log(workspace, billing_year)
         con: Any = session.store.con
