@@ -50,7 +50,8 @@ def _value(text: ir.StringValue, name: str, dtype: Any, most_characters: int = 2
     decimals = scale_of(name)[1]
     if decimals is not None:
         exact = text.re_search(rf"^[+-]?[0-9]{{1,12}}(\.[0-9]{{0,{decimals}}}0*)?$")
-        value = (text.try_cast(f"decimal(18, {decimals})") * 10**decimals).cast("int64")
+        # Twelve digits before the point, and twice the decimals behind it while it is made whole.
+        value = (text.try_cast(f"decimal({18 if decimals <= 3 else 38}, {decimals})") * 10**decimals).cast("int64")
         return ibis.ifelse(exact, value, ibis.null("int64")), (text != "") & ~exact
     if dtype.is_string():
         # What a spreadsheet would run, or a terminal obey, is no id and no word of ours.
