@@ -454,7 +454,9 @@ def _worked_out(
             [dict(zip(_METER, key, strict=True)) for key in keys], schema=pa.schema(dict.fromkeys(_METER, text))
         )
     )
-    delivered = _rows_of(meters, consumption, year)
+    delivered = defaultdict(list)
+    for row in _rows_of(meters, consumption, year):
+        delivered[_meter_of(row)].append(row)
     last_year = (
         _last_year(meters, links, prior_consumption, prior_adjusted_consumption, year)
         if any(row["method"] in ("prior_year", "mean_of_bills_before", "above_mean") for row in rows)
@@ -468,10 +470,13 @@ def _worked_out(
         slices[services[row["service_id"]]["slice_id"] if row["service_id"] in services else ""].append(row)
     steps, refused = list[Row](), list[Row]()
     for theirs in slices.values():
-        world = _World(
-            services, links, past, _periods([dict(row) for row in delivered]), last_year, year.adjustment_policy.rules,
-            year.billing_year,
-        )  # fmt: skip
+        asked = {
+            _meter_of(link)
+            for service_id in {row["service_id"] for row in theirs}
+            for link in links.get(service_id, [])
+        }
+        periods = _periods([dict(row) for meter in asked for row in delivered[meter]])
+        world = _World(services, links, past, periods, last_year, year.adjustment_policy.rules, year.billing_year)
         made = _judged(theirs, world)
         steps += made[0]
         refused += made[1]

@@ -53,10 +53,11 @@ def decimal_text(value: ir.IntegerValue, suffix: str) -> ir.StringValue:
 
 
 def detail_records(billing_basis: ir.Table, bills: ir.Table, sewer_services: ir.Table) -> ir.Table:
-    """One row per sewer service with an average, in the file's columns; amounts are of the year's first billing period."""
+    """One row per sewer service with an average, in the file's columns and what its totals are of; amounts are of the year's first
+    billing period."""
     premise = sewer_services.select("service_id", "premise_id")
-    earlier = ibis.row_number().over(ibis.window(group_by=bills.service_id, order_by=bills.period_start))
-    first = bills.mutate(earlier=earlier).filter(ibis._.earlier == 0)
+    begins = bills.group_by("service_id").agg(period_start=bills.period_start.min())
+    first = bills.semi_join(begins, ["service_id", "period_start"])
     facts = first.select("service_id", "billing_agency", "billing_frequency", "amount_cents", "status")
     rows = billing_basis.filter(billing_basis.winter_average_thousandths.notnull())
     rows = rows.inner_join(premise, "service_id").inner_join(facts, "service_id")
@@ -68,7 +69,7 @@ def detail_records(billing_basis: ir.Table, bills: ir.Table, sewer_services: ir.
         effective_date=rows.effective_date.strftime("%Y%m%d"),
         amount=decimal_text(rows.amount_cents, "_cents"),
         bill_status=rows.status,
-    )
+    ).select(*COLUMNS, "winter_average_thousandths", "amount_cents")
 
 
 def _control_record(agency: str, totals: dict[str, Any], year: Year) -> str:

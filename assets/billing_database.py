@@ -8,7 +8,6 @@ with its meaning and unit.
 """
 
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import duckdb
@@ -20,6 +19,7 @@ from assets.literal_path import literal
 from assets.publication import link_drafts, next_publication
 from assets.stage import Session, slices_of, years_of
 from assets.standing_questions import create_views
+from assets.store import Store
 from rate_tables.exact import scale_of
 from validations.contract import Contract
 from validations.tables import PUBLISHED
@@ -63,6 +63,10 @@ def _create(con: duckdb.DuckDBPyConnection, contract: Contract, paths: dict[int,
         for year, files in years.items()
     ]
     con.execute(f'CREATE TABLE "{contract.name}" AS ' + " UNION ALL ".join(parts))
+
+
+def _comment(con: duckdb.DuckDBPyConnection, contract: Contract) -> None:
+    """Say of the table and of every column what it means, and in which unit."""
     con.execute(f'COMMENT ON TABLE "{contract.name}" IS {_quoted(f"One row per billing year and {contract.row}")}')
     con.execute(f"COMMENT ON COLUMN \"{contract.name}\".billing_year IS 'Annual update effective in this year'")
     for name in contract.columns:
@@ -76,21 +80,33 @@ def _create(con: duckdb.DuckDBPyConnection, contract: Contract, paths: dict[int,
         con.execute(f'COMMENT ON COLUMN "{contract.name}"."{published}" IS {_quoted(text)}')
 
 
+def _connected(store: Store, database: Path) -> duckdb.DuckDBPyConnection:
+    """A connection to a new database, with the limits of the run's own."""
+    limits = store.con.raw_sql("SELECT current_setting('threads'), current_setting('memory_limit')").fetchone()
+    con = duckdb.connect(str(database), config=dict(zip(("threads", "memory_limit"), limits, strict=True)))
+    # The order of rows is no part of a table, and keeping it takes half of the time again.
+    con.execute("SET preserve_insertion_order = false")
+    return con
+
+
 def publish(session: Session) -> dict[str, int]:
     """Build ``billing.duckdb`` from the store, and show it and the drafts of bill files to readers. Returns rows per table."""
     workspace, store = session.workspace, session.store
     counts = {}
     with next_publication(workspace) as folder:
-        con = duckdb.connect(str(folder / workspace.database.name))
+        con = _connected(store, folder / workspace.database.name)
         try:
-            # The order of rows is no part of a table, and keeping it takes half of the time again.
-            con.execute("SET preserve_insertion_order = false")
             for contract in PUBLISHED:
                 slices = slices_of(contract, workspace)
                 paths = {year: store.files(contract, year, slices) for year in workspace.file.billing_years}
                 _create(con, contract, paths)
-                counts[contract.name] = _count(con, contract.name)
+                counts[contract.name] = sum(store.rows(contract, year, s) for year in paths for s in slices)
+            # Each statement on its own would be written to disk on its own.
+            con.execute("BEGIN")
+            for contract in PUBLISHED:
+                _comment(con, contract)
             create_views(con, workspace)
+            con.execute("COMMIT")
             con.execute("CHECKPOINT")
         finally:
             con.close()
@@ -122,11 +138,6 @@ def unlike_store(session: Session, billing_year: int) -> list[str]:
     finally:
         con.close()
     return differing
-
-
-def _count(con: duckdb.DuckDBPyConnection, table: str) -> int:
-    row: Any = con.execute(f'SELECT count(*) FROM "{table}"').fetchone()  # noqa: S608
-    return int(row[0])
 
 
 def billing_database_asset(workspace: Workspace, upstream: list[dg.AssetKey]) -> dg.AssetsDefinition:

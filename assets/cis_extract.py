@@ -16,13 +16,15 @@ import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import and_
 from pathlib import Path
 
 import dagster as dg
 import ibis
 import ibis.expr.types as ir
 
+from assets.kept import kept
 from assets.pulling.archive import Taken, archived, content_hash_of, keep
 from assets.readers.office_sheet import OfficeSheet, read_office_sheet
 from assets.readers.sheet import UnreadableFile
@@ -102,10 +104,11 @@ def with_account_charges(services: ir.Table, year: Year) -> ir.Table:
     """
     ends = services.service_end.fill_null(ibis.literal(NEVER)) <= ibis.literal(year.effective)
     is_unbilled = (services.status == "closed") | ends | (services.volume_source == "wholesale")
-    place = ibis.row_number().over(
-        ibis.window(group_by=services.account_id, order_by=[is_unbilled, services.service_id])
+    bearers = services.group_by("account_id").agg(
+        bearer=ibis.coalesce(services.service_id.min(where=~is_unbilled), services.service_id.min())
     )
-    return services.mutate(bears_account_charges=place == 0)
+    found = looked_up(services, bearers, "account_id", "bearer")
+    return found.select(*services.columns, bears_account_charges=found.service_id == found.bearer)
 
 
 def with_shares_in_line(meter_links: ir.Table) -> ir.Table:
@@ -121,8 +124,29 @@ def with_shares_in_line(meter_links: ir.Table) -> ir.Table:
     return meter_links.mutate(share_from_millionths=meter_links.share_millionths.sum().over(before).fill_null(0))
 
 
+def _differing(now: ir.Table, then: ir.Table, key: tuple[str, ...], *compared: str) -> ir.Table:
+    """``service_id`` of rows that stand in one of the tables alone, or not with the same values there."""
+    names = (*key, *compared)
+    both = now.select(*names).outer_join(
+        then.select(**{f"{name}_then": name for name in names}), [now[name] == then[name] for name in key]
+    )
+    are_same = reduce(and_, (both[name].identical_to(both[f"{name}_then"]) for name in names))
+    return both.filter(~are_same).select(service_id=ibis.coalesce(both.service_id, both.service_id_then))
+
+
 def extract_changes(services: ir.Table, links: ir.Table, services_before: ir.Table, links_before: ir.Table) -> ir.Table:
     """What changed since last year's extract: new, gone, closed, occupant, class, EDU, meter links."""
+    # To describe the links of every service takes ten times as long as to find the few that have others.
+    of_services = ("status", "occupant_since", "customer_class", "edu_thousandths")
+    differing = kept(
+        ibis.union(
+            _differing(services, services_before, SEWER_SERVICES.key, *of_services),
+            _differing(links, links_before, METER_LINKS.key, "share_millionths"),
+        ).distinct()
+    )
+    services, links, services_before, links_before = (
+        table.semi_join(differing, "service_id") for table in (services, links, services_before, links_before)
+    )
 
     def described(table: ir.Table, meter_links: ir.Table, suffix: str) -> ir.Table:
         meters = meter_links.mutate(
@@ -168,7 +192,7 @@ def extract_changes(services: ir.Table, links: ir.Table, services_before: ir.Tab
 
 
 class Extract:
-    """The extract of one year, read when one of its tables is first asked for and kept until ``close``.
+    """The extract of one year, each sheet read when one of its tables is first asked for and kept until ``close``.
 
     Errors: ConfigError naming the sheet that is missing or has not the columns it should.
     """
@@ -178,6 +202,7 @@ class Extract:
         self._session, self._year = session, year
         self._folder = session.workspace.cis_extract(year.billing_year)
         self._kept = sheets
+        self._read: dict[str, OfficeSheet] = {}
 
     def path(self, contract: Contract) -> Path:
         lying = self._folder / f"{contract.name}.csv"
@@ -186,77 +211,93 @@ class Extract:
     def is_there(self) -> bool:
         return self.path(SEWER_SERVICES).exists()
 
+    @cached_property
     def version(self) -> str:
         """Of what averages and bills can depend on: what somebody owes changes none of them."""
         sheets = (content_hash_of(self.path(c)) for c in _SHEETS if c is not RECEIVABLES and self.path(c).exists())
         return version_of(*self._session.workspace.districts, *sheets)
 
+    @cached_property
     def version_with_receivables(self) -> str:
         path = self.path(RECEIVABLES)
-        return version_of(self.version(), content_hash_of(path) if path.exists() else "none")
+        return version_of(self.version, content_hash_of(path) if path.exists() else "none")
 
     def read(self) -> None:
-        """Read the sheets now. ConfigError as above."""
-        _ = self._sheets
+        """Read every sheet now. ConfigError as above."""
+        for contract in _SHEETS:
+            self._sheet(contract)
 
     def close(self) -> None:
         """Free what was read."""
-        tables = [sheet.kept for sheet in self.__dict__.pop("_sheets", {}).values()]
-        if (services := self.__dict__.pop("sewer_services", None)) is not None:
-            tables.append(services.get_name())
+        tables = [sheet.kept for sheet in self._read.values()]
+        self._read.clear()
+        if (made := self.__dict__.pop("_made", None)) is not None:
+            tables.append(made.get_name())
         for name in filter(None, tables):
             self._session.store.con.drop_table(name)
 
-    @cached_property
-    def _sheets(self) -> dict[str, OfficeSheet]:
-        sheets = {}
-        for contract, made_later in _SHEETS.items():
-            shown = f"cis_extract/{self._year.billing_year}/{contract.name}.csv"
-            if not self.path(contract).exists():
-                if contract in _OPTIONAL:
-                    sheets[contract.name] = OfficeSheet(contract.empty(), REJECTED_ROWS.empty())
-                    continue
-                raise ConfigError(f"{shown}: the file does not exist; export it from the CIS and run again.")
-            try:
-                sheets[contract.name] = read_office_sheet(
-                    self._session.store.con, self.path(contract), shown, CIS, contract, made_later,
-                    self._session.workspace.scratch, self._session.workspace.districts,
-                )  # fmt: skip
-            except UnreadableFile as error:
-                raise ConfigError(f"{shown}: {error}.") from None
-        return sheets
+    def _sheet(self, contract: Contract) -> OfficeSheet:
+        if contract.name not in self._read:
+            self._read[contract.name] = self._sheet_read(contract)
+        return self._read[contract.name]
+
+    def _sheet_read(self, contract: Contract) -> OfficeSheet:
+        shown = f"cis_extract/{self._year.billing_year}/{contract.name}.csv"
+        if not self.path(contract).exists():
+            if contract in _OPTIONAL:
+                return OfficeSheet(contract.empty(), REJECTED_ROWS.empty())
+            raise ConfigError(f"{shown}: the file does not exist; export it from the CIS and run again.")
+        try:
+            return read_office_sheet(
+                self._session.store.con, self.path(contract), shown, CIS, contract, _SHEETS[contract],
+                self._session.workspace.scratch, self._session.workspace.districts,
+            )  # fmt: skip
+        except UnreadableFile as error:
+            raise ConfigError(f"{shown}: {error}.") from None
 
     @cached_property
+    def _made(self) -> ir.Table:
+        """What is made here of each service: few columns, which links need too."""
+        asked = ("service_id", "account_id", "status", "service_end", "volume_source")
+        services = with_account_charges(self._sheet(SEWER_SERVICES).rows.select(*asked), self._year)
+        sliced = with_slices(services, self._sheet(METER_LINKS).rows, self._year)
+        made = sliced.select("service_id", *_SHEETS[SEWER_SERVICES])
+        return self._session.store.con.create_table(ibis.util.gen_name("made_of_services"), made, temp=True)
+
+    @property
     def sewer_services(self) -> ir.Table:
-        services = with_account_charges(self._sheets["sewer_services"].rows, self._year)
-        sliced = with_slices(services, self._sheets["meter_links"].rows, self._year)
-        return self._session.store.con.create_table(ibis.util.gen_name("services_of_extract"), sliced, temp=True)
+        return looked_up(self._sheet(SEWER_SERVICES).rows, self._made, "service_id", *_SHEETS[SEWER_SERVICES])
 
     @property
     def meter_links(self) -> ir.Table:
-        links, services = with_shares_in_line(self._sheets["meter_links"].rows), self.sewer_services
-        found = looked_up(links, services, "service_id", "slice_id")
+        links = with_shares_in_line(self._sheet(METER_LINKS).rows)
+        found = looked_up(links, self._made, "service_id", "slice_id")
         return found.mutate(slice_id=found.slice_id.fill_null(NO_DISTRICT))
 
     @property
     def non_sewer_accounts(self) -> ir.Table:
-        return self._sheets["non_sewer_accounts"].rows
+        return self._sheet(NON_SEWER_ACCOUNTS).rows
 
     @property
     def current_averages(self) -> ir.Table:
-        return self._sheets["current_averages"].rows
+        return self._sheet(CURRENT_AVERAGES).rows
 
     @property
     def strengths(self) -> ir.Table:
-        return self._sheets["strengths"].rows
+        return self._sheet(STRENGTHS).rows
 
     @property
     def receivables(self) -> ir.Table:
-        return self._sheets["receivables"].rows
+        return self._sheet(RECEIVABLES).rows
 
     @property
     def rejected_rows(self) -> ir.Table:
-        return ibis.union(*(sheet.rejected for sheet in self._sheets.values()))
+        return ibis.union(*(self._sheet(contract).rejected for contract in _SHEETS))
+
+    def changes_since(self, before: "Extract") -> ir.Table:
+        """``extract_changes`` from an extract to this one."""
+        sheets = (one._sheet(contract).rows for one in (self, before) for contract in (SEWER_SERVICES, METER_LINKS))
+        return extract_changes(*sheets)
 
 
 @dataclass(frozen=True)
@@ -361,8 +402,7 @@ def refresh_changes(now: Extract, before: Extract | None) -> ir.Table:
         before.read()
     except ConfigError:
         return EXTRACT_REFRESH.empty()
-    changes = extract_changes(now.sewer_services, now.meter_links, before.sewer_services, before.meter_links)
-    return changes.rename(before="last_year", after="this_year")
+    return now.changes_since(before).rename(before="last_year", after="this_year")
 
 
 _OUTPUTS: dict[str, tuple[Contract, str]] = {
@@ -416,13 +456,6 @@ def cis_extract_assets(workspace: Workspace) -> dg.AssetsDefinition:
             last_year = Extract(session, session.workspace.year(year.billing_year - 1))
             before = last_year if last_year.is_there() else None
 
-        def changes() -> ir.Table:
-            if before is None:
-                return EXTRACT_CHANGES.empty()
-            return extract_changes(
-                extract.sewer_services, extract.meter_links, before.sewer_services, before.meter_links
-            )
-
         listed = [
             {
                 "place": place, "as_of": one.as_of and dt.date.fromisoformat(one.as_of), "content_hash": one.content_hash,
@@ -431,19 +464,17 @@ def cis_extract_assets(workspace: Workspace) -> dg.AssetsDefinition:
             for place, one in enumerate(seen, start=1)
         ]  # fmt: skip
         made = {
-            "extract_changes": changes,
+            "extract_changes": lambda: extract.changes_since(before) if before else EXTRACT_CHANGES.empty(),
             "extract_refresh": lambda: refresh_changes(extract, former),
             "cis_extracts": lambda: CIS_EXTRACTS.of_rows(listed),
             "cis_rejected_rows": lambda: extract.rejected_rows,
         }
-        version = version_of(
-            "cis_extract", year_version(year), extract.version(), before.version() if before else "none"
-        )
+        version = version_of("cis_extract", year_version(year), extract.version, before.version if before else "none")
         versions = {
-            "extract_refresh": version_of("extract_refresh", version, former.version() if former else "none"),
+            "extract_refresh": version_of("extract_refresh", version, former.version if former else "none"),
             "cis_extracts": version_of("cis_extracts", *listed),
-            "receivables": version_of("receivables", extract.version_with_receivables()),
-            "cis_rejected_rows": version_of("cis_rejected_rows", version, extract.version_with_receivables()),
+            "receivables": version_of("receivables", extract.version_with_receivables),
+            "cis_rejected_rows": version_of("cis_rejected_rows", version, extract.version_with_receivables),
         }
         for name, (contract, _) in _OUTPUTS.items():
             make = made.get(name, lambda name=name: getattr(extract, name))  # type: ignore[misc]

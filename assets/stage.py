@@ -191,6 +191,7 @@ class Stage:
     by_slice: bool
     follows: tuple[str, ...]
     built_once: bool = False
+    traced: bool = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> ir.Table:
         """The function itself, in the declared shape: what a test calls."""
@@ -300,7 +301,7 @@ class Stage:
         self, arguments: set[str], of_year: dict[str, Any], version: str
     ) -> dg.TableColumnLineage | None:
         """Which columns of which assets each column comes from, where the function can be asked without rows."""
-        if not self.built_once:
+        if not (self.built_once or self.traced):
             return None
         sources = json.loads(
             built_text(("column lineage", self.contract.name, version), partial(self._sources, of_year))
@@ -410,15 +411,16 @@ def stage(
     by_slice: bool = False,
     follows: tuple[str, ...] = (),
     built_once: bool = False,
+    traced: bool = False,
 ) -> Callable[[Callable[..., ir.Table]], Stage]:
     """Make a function from tables to a table a stage.
 
     ``by_slice``: call it for one slice, or for several districts' together: what it says of a service must rest on its own slice alone. ``built_once``: its SQL is the same for every slice, so it is built once; the function then
     sees tables without rows, and must not ask for any. ``follows``: tables that it rests on without reading them, so that the graph shows
-    them before it.
+    them before it. ``traced``: one that works at a bench of its own, whose columns' sources are told as those of a function built once.
     """
 
     def wrap(function: Callable[..., ir.Table]) -> Stage:
-        return Stage(function, contract, group, by_slice, follows, built_once)
+        return Stage(function, contract, group, by_slice, follows, built_once, traced)
 
     return wrap

@@ -135,7 +135,9 @@ def read_delimited(
     if layout.line_breaks_in_quotes and layout.quotes == "double":
         body = _with_records_joined(body, layout, len(header))
     others = (*layout.other_records, *([trailer.prefix] if trailer else []))
-    body = body.filter((body.raw_text.strip() != "") & ~begins_with(body.raw_text, others))
+    # A line that begins after the blanks and control characters is not blank; to strip every line takes as long as to split it.
+    is_blank = (body.raw_text < "!") & (body.raw_text.strip() == "")
+    body = body.filter(~is_blank & ~begins_with(body.raw_text, others))
     plain = body.raw_text.split(layout.delimiter)
     if layout.quotes == "double":
         plain = ibis.ifelse(body.raw_text.contains('"'), _split_quoted(body.raw_text, layout.delimiter), plain)

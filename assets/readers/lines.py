@@ -41,9 +41,11 @@ def _is_safe(path: Path) -> bool:
         while chunk := source.read(_CHUNK_BYTES):
             if NEVER_IN_TEXT.encode() in tail + chunk:
                 return False
-            returns += chunk.count(b"\r")
             feeds += chunk.count(b"\n")
-            pairs += chunk.count(b"\r\n") + (tail.endswith(b"\r") and chunk.startswith(b"\n"))
+            pairs += tail.endswith(b"\r") and chunk.startswith(b"\n")
+            if b"\r" in chunk:
+                returns += chunk.count(b"\r")
+                pairs += chunk.count(b"\r\n")
             tail = chunk[-len(NEVER_IN_TEXT) :]
     return returns == 0 or returns == pairs == feeds
 

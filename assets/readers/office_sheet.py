@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from assets.readers.lines import forget_lines
 from assets.readers.sheet import Sheet, UnreadableFile
 from assets.readers.workbook import Notation, read_workbook
 from rate_tables.exact import scale_of
+from rate_tables.looked_up import looked_up
 from validations.contract import Contract, broken_rules
 from validations.layout import Delimited, Workbook
 from validations.reasons import REASONS
@@ -47,7 +50,8 @@ def _value(text: ir.StringValue, name: str, dtype: Any, most_characters: int = 2
     decimals = scale_of(name)[1]
     if decimals is not None:
         exact = text.re_search(rf"^[+-]?[0-9]{{1,12}}(\.[0-9]{{0,{decimals}}}0*)?$")
-        value = (text.try_cast(f"decimal(18, {decimals})") * 10**decimals).cast("int64")
+        # Twelve digits before the point, and twice the decimals behind it while it is made whole.
+        value = (text.try_cast(f"decimal({18 if decimals <= 3 else 38}, {decimals})") * 10**decimals).cast("int64")
         return ibis.ifelse(exact, value, ibis.null("int64")), (text != "") & ~exact
     if dtype.is_string():
         # What a spreadsheet would run, or a terminal obey, is no id and no word of ours.
@@ -81,35 +85,26 @@ def read_office_sheet(
     if missing:
         raise UnreadableFile(f"{shown_as}: the header lacks {', '.join(missing)}; it has: {', '.join(sheet.header)}")
 
+    texts = _texts(sheet, {name: scale_of(name)[0] for name in columns if name not in left_out})
     values, wrong = {}, []
     for name in columns:
         if name in left_out:
             values[name] = ibis.null(contract.schema[name]) if columns[name].nullable else ibis.literal("")
             continue
-        text = sheet.rows.fields[sheet.header.index(scale_of(name)[0])].fill_null("").strip()
-        value, unreadable = _value(text, name, contract.schema[name], 20_000 if name in long_texts else 200)
-        values[name] = value
-        wrong.append((unreadable, f"{scale_of(name)[0]} cannot be read"))
+        most_characters = 20_000 if name in long_texts else 200
+        values[name], values[f"unreadable_{name}"] = _value(texts[name], name, contract.schema[name], most_characters)
+        wrong.append((f"unreadable_{name}", f"{scale_of(name)[0]} cannot be read"))
     partial = Contract(contract.name, contract.row, contract.key, columns)
-    typed = sheet.rows.mutate(**values)
-    wrong += [(broken, rule) for rule, broken in broken_rules(partial, typed).items()]
+    typed = texts.select("source_row", "raw_text", "problem", **values)
+    broken = [
+        *((typed[unreadable], sentence) for unreadable, sentence in wrong),
+        *((is_broken, rule) for rule, is_broken in broken_rules(partial, typed).items()),
+    ]
     if districts is not None and "district_id" in columns:
-        wrong.append((~typed.district_id.isin(list(districts)), "district_id is not in the registry"))
-    is_repeated = typed.count().over(ibis.window(group_by=list(contract.key))) > 1
+        broken.append((~typed.district_id.isin(list(districts)), "district_id is not in the registry"))
     judged = typed.mutate(
-        message=ibis.cases(
-            (typed.problem.notnull(), _sentence(typed.problem)),
-            *wrong,
-            (is_repeated, _KEY_REPEATED),
-            else_=ibis.null("string"),
-        )
-    )
-    judged = judged.mutate(
-        reason_code=ibis.cases(
-            (judged.problem.notnull(), judged.problem),
-            (judged.message == _KEY_REPEATED, "key_repeated"),
-            else_="value_unreadable",
-        )
+        message=ibis.cases((typed.problem.notnull(), _sentence(typed.problem)), *broken, else_=ibis.null("string")),
+        reason_code=ibis.coalesce(typed.problem, ibis.literal("value_unreadable")),
     )
     # A row that can be used is its values: its text would lie beside them for as long as the sheet is needed.
     judged = judged.select(
@@ -119,13 +114,46 @@ def read_office_sheet(
         "reason_code",
         raw_text=ibis.ifelse(judged.message.isnull(), ibis.null("string"), judged.raw_text),
     )
-    kept = con.create_table(ibis.util.gen_name(f"sheet_{contract.name}"), judged, temp=True)
+    name = ibis.util.gen_name(f"sheet_{contract.name}")
+    kept = _with_repeated_refused(con, con.create_table(name, judged, temp=True), name, contract, sheet)
     forget_lines(con)
     return OfficeSheet(
         kept.filter(kept.message.isnull()).select(*columns),
         refused(kept.filter(kept.message.notnull()), shown_as, sheet_id),
         kept.get_name(),
     )
+
+
+def _texts(sheet: Sheet, names: dict[str, str]) -> ir.Table:
+    """The rows with the text of each cell under its column's name; ``names``: column -> what the header calls it."""
+    rows = sheet.rows
+    # Hardly a row has blanks, and to take them away takes as long as all else.
+    has_blanks = reduce(or_, (rows.raw_text.contains(blank) for blank in " \t\n\r\v\f"))
+    rows = rows.mutate(has_blanks=has_blanks)
+
+    def text(name: str) -> ir.StringValue:
+        cell = rows.fields[sheet.header.index(name)].fill_null("")
+        return ibis.ifelse(rows.has_blanks, cell.strip(), cell)
+
+    return rows.select("source_row", "raw_text", "problem", **{column: text(name) for column, name in names.items()})
+
+
+def _with_repeated_refused(con: Any, kept: ir.Table, name: str, contract: Contract, sheet: Sheet) -> ir.Table:
+    """The rows kept under ``name``, where each whose key stands more than once is refused, unless it is already."""
+    repeated = kept.group_by(list(contract.key)).agg(times=ibis._.count()).filter(ibis._.times > 1)
+    if not con.to_pyarrow(repeated.limit(1)).num_rows:
+        return kept
+    found = looked_up(kept, repeated, list(contract.key), "times")
+    found = looked_up(found, sheet.rows.select("source_row", text="raw_text"), "source_row", "text")
+    is_repeated = found.message.isnull() & found.times.notnull()
+    refused_too = found.mutate(
+        message=ibis.ifelse(is_repeated, _KEY_REPEATED, found.message),
+        reason_code=ibis.ifelse(is_repeated, "key_repeated", found.reason_code),
+        raw_text=ibis.ifelse(is_repeated, found.text, found.raw_text),
+    )
+    again = con.create_table(f"{name}_again", refused_too.select(*kept.columns), temp=True)
+    con.drop_table(name)
+    return again
 
 
 def _sentence(code: ir.StringValue) -> ir.StringValue:

@@ -141,7 +141,8 @@ def test_a_row_with_a_repeated_key_a_share_of_nothing_or_a_broken_line_is_refuse
     links = [LINK, LINK | {"service_id": "S2"}, LINK | {"service_id": "S2", "share": "0.5"},
              LINK | {"service_id": "S3", "share": "0"}, LINK | {"service_id": "S4", "share": "1.000001"},
              LINK | {"service_id": "S5", "link_start": "2001-02-03,"}, LINK | {"service_id": 'S"6'},
-             LINK | {"service_id": "S7", "share": "0.000001"}]  # fmt: skip
+             LINK | {"service_id": "S7", "share": "0.000001"},
+             LINK | {"service_id": "S8", "share": "999999999999"}]  # fmt: skip
     extract = extract_of(con, tmp_path, [SERVICE], links)
     assert [row["service_id"] for row in rows_of(con, extract.meter_links, "service_id")] == ["S1", "S7"]
     refused = {row["source_row"]: row for row in rows_of(con, REJECTED_ROWS.conform(extract.rejected_rows))}
@@ -152,10 +153,11 @@ def test_a_row_with_a_repeated_key_a_share_of_nothing_or_a_broken_line_is_refuse
         "field_count",
         "stray_quote",
     ]
-    assert sorted(messages) == [3, 4, 5, 6, 7, 8]
+    assert sorted(messages) == [3, 4, 5, 6, 7, 8, 10]
     assert messages[3] == messages[4] == "the row's key stands more than once"
     assert "share" in messages[5]
     assert "share" in messages[6]
+    assert "share" in messages[10]
     assert "number of fields" in messages[7]
     assert "quotation mark" in messages[8]
 
