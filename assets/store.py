@@ -212,7 +212,12 @@ class Store:
     def _write(self, contract: Contract, target: Path, rows: ir.Table, about: dict[str, str]) -> int:
         with whole_file(target) as beside:
             self.con.to_parquet(
-                rows, beside, KV_METADATA=about, COMPRESSION="zstd", ROW_GROUP_SIZE=_ROWS_OF_A_GROUP, WRITE_BLOOM_FILTER=False
+                rows,
+                beside,
+                KV_METADATA=about,
+                COMPRESSION="zstd",
+                ROW_GROUP_SIZE=_ROWS_OF_A_GROUP,
+                WRITE_BLOOM_FILTER=False,
             )
             written = ibis.Schema.from_pyarrow(pq.read_schema(beside))
             for name, declared in contract.schema.items():
