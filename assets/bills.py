@@ -92,7 +92,7 @@ def bill_lines(billing_basis: ir.Table, sewer_services: ir.Table, strengths: ir.
     services = rated_services(billing_basis, sewer_services, strengths)
     unit = year.averaging.schedule.averaging.unit.value
     lines = [
-        charge_lines(services.inner_join(bills_rated, "billing_frequency"), schedule, unit, _BILL)
+        charge_lines(services.inner_join(bills_rated, "billing_frequency"), schedule, unit, (*_BILL, "slice_id"))
         for schedule, bills_rated in _bills_of_year(year)[1].items()
         if schedule is not None and schedule.schedule.charges
     ]

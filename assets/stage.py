@@ -44,7 +44,7 @@ PRIOR = "prior_"
 
 It is no input in Dagster's eyes, whose partition mappings allow one partition of a table upstream; its version counts all the same.
 """
-SERVICES_TOGETHER = 100_000
+SERVICES_TOGETHER = 150_000
 """Slices of districts are made together up to so many services: what a large district takes in memory, many small ones may take."""
 OFFICE_SHEETS = {"rejected_rows": (tables.CIS, tables.ADJUSTMENT_SHEET, tables.DECISION_SHEET)}
 """Of these, the ones that sheets of the office add a part to."""
@@ -286,8 +286,8 @@ class Stage:
         return dict.fromkeys(slices, 0) | {row["slice_id"]: row["n"] for row in found}
 
     def _with_slice(self, table: ir.Table, stored: dict[str, Stored], slices: tuple[str, ...]) -> ir.Table:
-        """The table with OF_SLICE, the slice of each row's service."""
-        if "slice_id" in self.contract.columns:
+        """The table with OF_SLICE, the slice of each row's service: it may be at hand, though the contract does not ask for it."""
+        if "slice_id" in table.columns:
             return table.mutate(**{OF_SLICE: table.slice_id})
         services = self._services(stored).to_compute().filter(ibis._.slice_id.isin(slices))
         return looked_up(table, services.select("service_id", **{OF_SLICE: "slice_id"}), "service_id", OF_SLICE)

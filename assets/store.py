@@ -24,7 +24,7 @@ import ibis.expr.types as ir
 import pyarrow.parquet as pq
 
 from assets.durable import whole_file
-from assets.kept import PREFIX, let_go, named_table
+from assets.kept import PREFIX, in_any_order, let_go, named_table
 from assets.literal_path import literal
 from validations.contract import Contract
 
@@ -41,11 +41,15 @@ NO_ROWS = "0-0-0"
 """The hash of no rows."""
 
 
-def _hash_of(contract: Contract) -> str:
-    """SQL of the hash of a contract's rows, whatever their order. DuckDB's own of 64 bits in two sums: it tells whether a table has changed, and
-    proves nothing to anybody."""
+_HASH = "format('{}-{:x}-{:x}', count(*), coalesce(sum(of_row::HUGEINT), 0), coalesce(bit_xor(of_row), 0))"
+"""SQL of the hash of rows, whatever their order, from ``of_row``: DuckDB's own of 64 bits in two sums. It tells whether a table has changed, and
+proves nothing to anybody."""
+
+
+def _hashed(contract: Contract, *beside: str) -> str:
+    """SQL of the rows that were kept to be written, as ``of_row``, the hash of a row, and the columns ``beside``."""
     names = ", ".join(f'"{name}"' for name in contract.columns)
-    return f"format('{{}}-{{:x}}-{{:x}}', count(*), coalesce(sum(hash({names})::HUGEINT), 0), coalesce(bit_xor(hash({names}, 1)), 0))"
+    return f"(SELECT {', '.join((*beside, f'hash({names}) AS of_row'))} FROM {PREFIX}written)"  # noqa: S608 - names of ours
 
 
 @dataclass(frozen=True)
@@ -163,14 +167,15 @@ class Store:
 
         ``hashes_rows``: keep the hash of its rows with it; they are then computed before they are written.
         """
+        target = self.path(contract, year, slice_id)
         try:
-            with self._here(contract.conform(table), self.path(contract, year, slice_id)) as rows:
-                about = {"version": version}
-                if hashes_rows:
-                    rows = self.con.create_table(f"{PREFIX}written", rows, temp=True)
-                    ((content,),) = self.con.raw_sql(f"SELECT {_hash_of(contract)} FROM {PREFIX}written").fetchall()  # noqa: S608 - names of ours
-                    about["content"] = content
-                return self._write(contract, self.path(contract, year, slice_id), rows, about)
+            with self._here(contract.conform(table), target) as rows:
+                if not hashes_rows:
+                    return self._write(contract, target, rows, {"version": version})
+                with in_any_order(self.con):
+                    kept = self.con.create_table(f"{PREFIX}written", rows, temp=True)
+                    ((content,),) = self.con.raw_sql(f"SELECT {_HASH} FROM {_hashed(contract)}").fetchall()  # noqa: S608 - names of ours
+                    return self._write(contract, target, kept, {"version": version, "content": content})
         finally:
             let_go(self.con)
 
@@ -181,11 +186,14 @@ class Store:
         """
         name, one = f"{PREFIX}written", f"{PREFIX}of_slice"
         try:
-            with self._here(contract.conform(table, OF_SLICE), self.path(contract, year, "together")) as rows:
+            with (
+                self._here(contract.conform(table, OF_SLICE), self.path(contract, year, "together")) as rows,
+                in_any_order(self.con),
+            ):
                 self.con.create_table(name, rows, temp=True)
                 hashes = dict(
                     self.con.raw_sql(
-                        f"SELECT {OF_SLICE}, {_hash_of(contract)} FROM {name} GROUP BY {OF_SLICE}"  # noqa: S608 - names of ours
+                        f"SELECT {OF_SLICE}, {_HASH} FROM {_hashed(contract, OF_SLICE)} GROUP BY {OF_SLICE}"  # noqa: S608 - names of ours
                     ).fetchall()
                 )
                 if stray := hashes.keys() - versions.keys():
@@ -203,7 +211,14 @@ class Store:
 
     def _write(self, contract: Contract, target: Path, rows: ir.Table, about: dict[str, str]) -> int:
         with whole_file(target) as beside:
-            self.con.to_parquet(rows, beside, KV_METADATA=about, COMPRESSION="zstd", ROW_GROUP_SIZE=_ROWS_OF_A_GROUP)
+            self.con.to_parquet(
+                rows,
+                beside,
+                KV_METADATA=about,
+                COMPRESSION="zstd",
+                ROW_GROUP_SIZE=_ROWS_OF_A_GROUP,
+                WRITE_BLOOM_FILTER=False,
+            )
             written = ibis.Schema.from_pyarrow(pq.read_schema(beside))
             for name, declared in contract.schema.items():
                 if written[name].copy(nullable=True) != declared.copy(nullable=True):

@@ -22,7 +22,7 @@ from assets.stage import stage, year_version
 from rate_tables.averaging_rule import AveragingRule, windows_of
 from rate_tables.averaging_window import ByCycles, ByDays
 from rate_tables.calendar_days import days_between
-from rate_tables.counted_use import bounds_of_history, counted_periods, with_sign
+from rate_tables.counted_use import bounds_of_history, with_sign
 from rate_tables.exact import part_of, stored_as
 from rate_tables.looked_up import looked_up
 from validations.reasons import NOT_OF_RECORDS
@@ -37,17 +37,9 @@ OWN_AVERAGE = ("computed", "adjusted")
 
 
 @stage(COUNTED_VOLUME, "release", by_slice=True, built_once=True)
-def counted_volume(
-    consumption: ir.Table,
-    service_consumption: ir.Table,
-    adjusted_consumption: ir.Table,
-    sewer_services: ir.Table,
-    *,
-    year: Year,
-) -> ir.Table:
+def counted_volume(counted_use: ir.Table, sewer_services: ir.Table) -> ir.Table:
     """The volume that counts towards each service's average, exact and in the unit of the district that measured it."""
-    tables = (consumption, service_consumption, adjusted_consumption, sewer_services)
-    counted = counted_periods(*tables, year.averaging.schedule.averaging, year.effective)
+    counted = counted_use.filter(counted_use.whose == "own")
     volumes = counted.group_by("service_id", "district_id", "volume_unit").agg(
         counted_volume_thousandths=counted.counted_volume_thousandths.sum(), periods_counted=counted.count()
     )
@@ -121,6 +113,21 @@ def _by_meter(periods: ir.Table, service_consumption: ir.Table, unmatched: ir.Ta
     )
 
 
+def _links(
+    service_consumption: ir.Table, sewer_services: ir.Table, billing_basis: ir.Table, rule: AveragingRule, year: Year
+) -> ir.Table:
+    """Links of meters with what is known of their service: history_start, history_end, sign, is_averaged; and ``links``, how many its
+    meter has."""
+    bounds = bounds_of_history(sewer_services, rule, windows_of(rule, year.effective))
+    own = billing_basis.select("service_id", is_averaged=billing_basis.derivation.isin(OWN_AVERAGE))
+    of_meter = service_consumption.group_by(_METER).agg(links=ibis._.count())
+    links = looked_up(service_consumption, bounds, "service_id", "history_start", "history_end", "is_by_effluent")
+    links = looked_up(links, own, "service_id", "is_averaged")
+    links = looked_up(links, of_meter, _METER, "links")
+    links = links.mutate(**{n: links[n].fill_null(False) for n in ("is_by_effluent", "is_averaged")})
+    return with_sign(links, service_consumption, rule)
+
+
 def _met(
     periods: ir.Table,
     service_consumption: ir.Table,
@@ -135,19 +142,15 @@ def _met(
 
     at_link: on the days of the link, for its share; at_history: of these, on the days of the service's history; signed, entered,
     decided: of these, what counts by the meter's purpose, after the entries of the sheet, after decisions; is_linked,
-    is_of_history, is_out_by_entry, is_out, sign, is_averaged.
+    is_of_history, is_out_by_entry, is_out, sign, is_averaged, links.
     """
-    met = periods.filter(periods.is_inside).inner_join(service_consumption, _METER)
-    bounds = bounds_of_history(sewer_services, rule, windows_of(rule, year.effective))
-    met = looked_up(met, bounds, "service_id", "history_start", "history_end", "is_by_effluent")
-    met = with_sign(met.mutate(is_by_effluent=met.is_by_effluent.fill_null(False)), service_consumption, rule)
+    links = _links(service_consumption, sewer_services, billing_basis, rule, year)
+    met = periods.filter(periods.is_inside).inner_join(links, _METER)
     entered = last_steps(adjustment_steps).select(
         *RECORD, entered_volume="volume_thousandths", is_out_by_entry="is_left_out"
     )
     met = looked_up(met, entered, RECORD, "entered_volume", "is_out_by_entry")
     met = looked_up(met, adjusted_consumption, ["service_id", *RECORD], "adjusted_volume_thousandths", "is_left_out")
-    own = billing_basis.select("service_id", is_averaged=billing_basis.derivation.isin(OWN_AVERAGE))
-    met = looked_up(met, own, "service_id", "is_averaged")
 
     begin, end = ibis.greatest(met.begin, met.link_start), ibis.least(met.end, met.link_end)
     met = met.mutate(link_begin=begin, link_until=end)
@@ -160,7 +163,6 @@ def _met(
         is_of_history=(met.own_until > met.own_begin).fill_null(False),
         is_out_by_entry=met.is_out_by_entry.fill_null(False),
         is_out=met.is_left_out.fill_null(False),
-        is_averaged=met.is_averaged.fill_null(False),
     )
 
     def of_share(
@@ -169,21 +171,26 @@ def _met(
         part = _part(met, volume, begin, end)
         return ibis.ifelse(is_there, part_of(part, met.share_from_millionths, met.share_to_millionths, _MILLION), 0)
 
-    def of_history(volume: ir.IntegerValue, is_out: ir.BooleanValue | bool = False) -> ir.Value:
-        counts = met.is_of_history & ~is_out if isinstance(is_out, ir.Value) else met.is_of_history
-        return of_share(counts, volume, met.own_begin, met.own_until)
+    met = met.mutate(
+        at_link=of_share(met.is_linked, met.volume, met.link_begin, met.link_until),
+        at_history=of_share(met.is_of_history, met.volume, met.own_begin, met.own_until),
+    )
+
+    def as_changed(changed: ir.IntegerValue, is_out: ir.BooleanValue) -> ir.Value:
+        """What counts of a period, of which few are changed."""
+        of_changed = of_share(met.is_of_history, changed, met.own_begin, met.own_until)
+        return met.sign * ibis.cases((is_out, 0), (changed.isnull(), met.at_history), else_=of_changed)
 
     return met.mutate(
-        at_link=of_share(met.is_linked, met.volume, met.link_begin, met.link_until),
-        at_history=of_history(met.volume),
-        signed=met.sign * of_history(met.volume),
-        entered=met.sign * of_history(ibis.coalesce(met.entered_volume, met.volume), met.is_out_by_entry),
-        decided=met.sign * of_history(ibis.coalesce(met.adjusted_volume_thousandths, met.volume), met.is_out),
+        signed=met.sign * met.at_history,
+        entered=as_changed(met.entered_volume, met.is_out_by_entry),
+        decided=as_changed(met.adjusted_volume_thousandths, met.is_out),
     )
 
 
-def _rows_by_step(counting: ir.Table, service_consumption: ir.Table) -> ir.Table:
-    """Records of linked meters by the step in which they leave: that of the link with which they come furthest."""
+def _by_step(counting: ir.Table) -> ir.Table:
+    """Records of linked meters by the step in which they leave, with the volume that each condition leaves: one row per district and
+    step, and one per record of a meter with several links, which leaves in the step of the link with which it comes furthest."""
     order = list(VOLUME_STEPS)
     place = ibis.cases(
         (~counting.is_linked, order.index("not_linked")),
@@ -194,43 +201,17 @@ def _rows_by_step(counting: ir.Table, service_consumption: ir.Table) -> ir.Table
         (~counting.is_counted, order.index("own_window")),
         (~counting.is_averaged, order.index("not_averaged")),
         else_=order.index("averaged"),
-    )
-    links = service_consumption.group_by(_METER).agg(links=ibis._.count())
-    reached = looked_up(counting.mutate(reached=place.cast("int64")), links, _METER, "links")
+    ).cast("int64")
     # Only a meter with several links can meet a record twice; grouping all records would be the dearest step of the year.
-    once = reached.filter(reached.links == 1).select("district_id", "reached")
-    several = reached.filter(reached.links > 1).group_by(RECORD).agg(reached=ibis._.reached.max())
-    each = once.union(several.select("district_id", "reached"))
-    return each.group_by("district_id", "reached").agg(n=each.count())
-
-
-def _is_by_one_window(rule: AveragingRule, year: Year) -> bool:
-    return isinstance(rule.counted_by.value, ByDays) and len(windows_of(rule, year.effective)) == 1
-
-
-def _counting(
-    met: ir.Table,
-    consumption: ir.Table,
-    service_consumption: ir.Table,
-    adjusted_consumption: ir.Table,
-    sewer_services: ir.Table,
-    *,
-    rule: AveragingRule,
-    year: Year,
-) -> ir.Table:
-    """``met`` with is_counted: whether averaging counted it."""
-    if _is_by_one_window(rule, year) and rule.vacant_periods.value == "count":
-        return met.mutate(is_counted=ibis.literal(True))
-    tables = (consumption, service_consumption, adjusted_consumption, sewer_services)
-    counted = counted_periods(*tables, rule, year.effective).select("service_id", *RECORD).distinct()
-    found = looked_up(met, counted.mutate(is_counted=ibis.literal(True)), ["service_id", *RECORD], "is_counted")
-    return found.mutate(is_counted=found.is_counted.fill_null(False))
-
-
-def _volumes(counting: ir.Table) -> ir.Table:
-    """One row per district with the volume that each condition leaves."""
-    c = counting
-    return c.group_by("district_id").agg(
+    is_one = counting.links == 1
+    c = counting.mutate(
+        reached=place,
+        step=ibis.ifelse(is_one, place, ibis.null("int64")),
+        **{f"of_{n}": ibis.ifelse(is_one, ibis.null(counting[n].type()), counting[n]) for n in RECORD[1:]},
+    )
+    return c.group_by("district_id", "step", *(f"of_{n}" for n in RECORD[1:])).agg(
+        reached=c.reached.max(),
+        n=ibis.ifelse(c.links.max() == 1, c.count(), 1),
         at_link=c.at_link.sum(),
         at_history=c.at_history.sum(),
         of_no_sign=c.at_history.sum(where=c.sign == 0).fill_null(0),
@@ -241,6 +222,19 @@ def _volumes(counting: ir.Table) -> ir.Table:
     )
 
 
+def _is_by_one_window(rule: AveragingRule, year: Year) -> bool:
+    return isinstance(rule.counted_by.value, ByDays) and len(windows_of(rule, year.effective)) == 1
+
+
+def _counting(met: ir.Table, counted_use: ir.Table, *, rule: AveragingRule, year: Year) -> ir.Table:
+    """``met`` with is_counted: whether averaging counted it."""
+    if _is_by_one_window(rule, year) and rule.vacant_periods.value == "count":
+        return met.mutate(is_counted=ibis.literal(True))
+    own = counted_use.filter(counted_use.whose == "own").select("service_id", *RECORD).distinct()
+    found = looked_up(met, own.mutate(is_counted=ibis.literal(True)), ["service_id", *RECORD], "is_counted")
+    return found.mutate(is_counted=found.is_counted.fill_null(False))
+
+
 def _account(
     delivery_totals: ir.Table,
     rejected_rows: ir.Table,
@@ -248,12 +242,14 @@ def _account(
     billing_basis: ir.Table,
     counted_volume: ir.Table,
     by_meter: ir.Table,
-    rows: ir.Table,
-    volumes: ir.Table,
+    by_step: ir.Table,
     *,
     is_by_one_window: bool,
 ) -> ir.Table:
     """The steps of every district: each the difference of two totals."""
+    rows = by_step.group_by("district_id", "reached").agg(n=by_step.n.sum())
+    left = ("at_link", "at_history", "of_no_sign", "of_deduct", "signed", "entered", "decided")
+    volumes = by_step.group_by("district_id").agg(**{n: by_step[n].sum() for n in left})
     linked = by_meter.filter(by_meter.fate == "linked").select("district_id", v="v_inside")
     at_meters = looked_up(volumes, linked, "district_id", "v")
     all_meters = by_meter.group_by("district_id").agg(
@@ -310,6 +306,7 @@ def volume_account(
     adjusted_consumption: ir.Table,
     sewer_services: ir.Table,
     billing_basis: ir.Table,
+    counted_use: ir.Table,
     counted_volume: ir.Table,
     *,
     year: Year,
@@ -322,7 +319,7 @@ def volume_account(
     inputs = {
         "delivery_totals": delivery_totals, "rejected_rows": rejected_rows, "consumption": consumption, "unmatched": unmatched,
         "service_consumption": service_consumption, "adjustment_steps": adjustment_steps, "adjusted_consumption": adjusted_consumption,
-        "sewer_services": sewer_services, "billing_basis": billing_basis, "counted_volume": counted_volume,
+        "sewer_services": sewer_services, "billing_basis": billing_basis, "counted_use": counted_use, "counted_volume": counted_volume,
     }  # fmt: skip
     bench = Bench(inputs, year_version(year))
     bench.shown("periods", partial(_with_window, rule=rule, year=year), "consumption")
@@ -336,18 +333,9 @@ def volume_account(
         "sewer_services",
         "billing_basis",
     )
-    bench.shown(
-        "counting",
-        partial(_counting, rule=rule, year=year),
-        "met",
-        "consumption",
-        "service_consumption",
-        "adjusted_consumption",
-        "sewer_services",
-    )
+    bench.shown("counting", partial(_counting, rule=rule, year=year), "met", "counted_use")
     bench.keep("by_meter", _by_meter, "periods", "service_consumption", "unmatched")
-    bench.keep("rows", _rows_by_step, "counting", "service_consumption")
-    bench.keep("volumes", _volumes, "counting")
+    bench.keep("by_step", _by_step, "counting")
     account = partial(_account, is_by_one_window=_is_by_one_window(rule, year))
     return bench.shown(
         "account",
@@ -358,6 +346,5 @@ def volume_account(
         "billing_basis",
         "counted_volume",
         "by_meter",
-        "rows",
-        "volumes",
+        "by_step",
     )

@@ -41,7 +41,7 @@ from rate_tables.averaging_steps import (
 )  # fmt: skip
 from rate_tables.calendar_days import days_between
 from rate_tables.counted_use import counted_periods, of_window, window_number
-from rate_tables.exact import round_half_away, truncating_divide, widened
+from rate_tables.exact import divide_wide, round_half_away, truncating_divide, widened
 from rate_tables.looked_up import looked_up
 from rate_tables.volume_units import SIZE_8NL
 
@@ -68,24 +68,14 @@ def months_of_use(counted: ir.Table) -> ir.Table:
 
     Columns: those of the stretch, volume_8nl_thousandths, days_covered, periods_counted, periods_estimated, periods_adjusted.
     """
-    by_unit = counted.group_by(*_MONTH, "volume_unit").agg(
-        volume=ibis._.counted_volume_thousandths.sum(),
-        periods_counted=ibis._.count(),
-        periods_estimated=ibis._.is_estimated.cast("int64").sum(),
-        periods_adjusted=ibis._.is_adjusted.cast("int64").sum(),
-    )
     size = ibis.cases(
-        *((by_unit.volume_unit == unit, ibis.literal(eights, "int64")) for unit, eights in SIZE_8NL.items())
+        *((counted.volume_unit == unit, ibis.literal(eights, "int64")) for unit, eights in SIZE_8NL.items())
     )
-    months = (
-        by_unit.mutate(size_8nl=size)
-        .group_by(_MONTH)
-        .agg(
-            volume_8nl_thousandths=(ibis._.volume * ibis._.size_8nl).sum(),
-            periods_counted=ibis._.periods_counted.sum(),
-            periods_estimated=ibis._.periods_estimated.sum(),
-            periods_adjusted=ibis._.periods_adjusted.sum(),
-        )
+    months = counted.group_by(_MONTH).agg(
+        volume_8nl_thousandths=(widened(counted.counted_volume_thousandths) * size).sum(),
+        periods_counted=counted.count(),
+        periods_estimated=counted.is_estimated.cast("int64").sum(),
+        periods_adjusted=counted.is_adjusted.cast("int64").sum(),
     )
     keys = ["service_id", "span_start"]
     found = looked_up(months, days_covered(counted, keys), keys, "days_covered")
@@ -133,7 +123,7 @@ def _after_step(months: ir.Table, step: OfMonths, unit_size: int) -> ir.Table:
     match step:
         case ScalePartMonths():
             days = days_between(months.span_start, months.span_end)
-            whole = round_half_away(volume * days, months.days_covered)
+            whole = round_half_away(volume * days, months.days_covered, divide_wide)
             is_part = months.days_covered < days
             return months.mutate(
                 volume_8nl_thousandths=ibis.ifelse(is_part, whole, volume),
@@ -196,9 +186,9 @@ def _after_figure(figure: ir.Table, step: OfTheFigure, unit_size: int) -> ir.Tab
         case Round():
             one = figure.parts * thousandths_of(step.to) * unit_size
             times = {
-                "half_up": lambda: round_half_away(figure.volume, one),
-                "down": lambda: truncating_divide(figure.volume, one),
-                "up": lambda: truncating_divide(figure.volume + one - 1, one),
+                "half_up": lambda: round_half_away(figure.volume, one, divide_wide),
+                "down": lambda: divide_wide(figure.volume, one),
+                "up": lambda: divide_wide(figure.volume + one - 1, one),
             }[step.direction]()
             return figure.mutate(
                 volume=times * thousandths_of(step.to) * unit_size, parts=widened(ibis.literal(1, "int64"))
@@ -261,12 +251,12 @@ def winter_averages(counted: ir.Table, rule: AveragingRule, effective: dt.date) 
     for step in rule.steps:
         if isinstance(step, OfTheFigure):
             figure = _after_figure(figure, step, unit_size)
-    figure = figure.select("service_id", average_thousandths=truncating_divide(figure.volume, figure.parts * unit_size))
+    figure = figure.select("service_id", average_thousandths=divide_wide(figure.volume, figure.parts * unit_size))
     found = looked_up(history, figure, "service_id", "average_thousandths")
     return found.select(
         "service_id", "average_thousandths",
         has_enough_history=is_enough & found.average_thousandths.notnull(),
-        winter_volume_thousandths=round_half_away(found.volume_8nl_thousandths, unit_size),
+        winter_volume_thousandths=round_half_away(found.volume_8nl_thousandths, unit_size, divide_wide),
         days_covered="days_covered", months_counted="months_counted", periods_counted="periods_counted",
         periods_estimated="periods_estimated", periods_adjusted="periods_adjusted",
     )  # fmt: skip

@@ -109,19 +109,19 @@ def _replacing(rule: AveragingRule) -> list[str]:
     return [purpose for purpose, kind in rule.purposes.value.items() if kind == "replace"]
 
 
-def with_sign(met: ir.Table, service_consumption: ir.Table, rule: AveragingRule) -> ir.Table:
-    """Periods met with services, with ``sign``: 1 where a meter of this purpose adds, -1 where it subtracts, 0 where it does not
+def with_sign(links: ir.Table, service_consumption: ir.Table, rule: AveragingRule) -> ir.Table:
+    """Links of meters with services, with ``sign``: 1 where a meter of this purpose adds, -1 where it subtracts, 0 where it does not
     count. Needs is_by_effluent (``bounds_of_history``)."""
     rules, replacing = rule.purposes.value, _replacing(rule)
     of_kind = {kind: [p for p, r in rules.items() if r == kind] for kind in ("add", "subtract")}
     replaced = service_consumption.filter(service_consumption.purpose.isin(replacing)).select("service_id").distinct()
-    met = looked_up(met, replaced.mutate(is_replaced=ibis.literal(True)), "service_id", "is_replaced")
-    return met.mutate(
+    links = looked_up(links, replaced.mutate(is_replaced=ibis.literal(True)), "service_id", "is_replaced")
+    return links.mutate(
         sign=ibis.cases(
-            (met.is_by_effluent, (met.purpose == "effluent").ifelse(1, 0)),
-            (met.is_replaced.fill_null(False), met.purpose.isin(replacing).ifelse(1, 0)),
-            (met.purpose.isin(of_kind["add"]), 1),
-            (met.purpose.isin(of_kind["subtract"]), -1),
+            (links.is_by_effluent, (links.purpose == "effluent").ifelse(1, 0)),
+            (links.is_replaced.fill_null(False), links.purpose.isin(replacing).ifelse(1, 0)),
+            (links.purpose.isin(of_kind["add"]), 1),
+            (links.purpose.isin(of_kind["subtract"]), -1),
             else_=0,
         )
     ).drop("is_replaced")
@@ -146,9 +146,13 @@ def counted_periods(
     """
     windows = windows_of(rule, effective)
     first_day, day_after = (ibis.literal(day) for day in reach(rule, effective))
+    # What is known of a link is found out before it meets the many periods of its meter.
+    links = service_consumption.inner_join(bounds_of_history(sewer_services, rule, windows, whose), "service_id")
+    links = with_sign(links, service_consumption, rule)
+    links = links.filter(links.sign != 0)
+    covers = (links.sign > 0) & links.purpose.isin(["domestic", *_replacing(rule), "effluent"])
     near = consumption.filter((consumption.period_end > first_day) & (consumption.period_start < day_after))
-    met = near.inner_join(service_consumption, ["district_id", "district_account", "meter_id"])
-    met = met.inner_join(bounds_of_history(sewer_services, rule, windows, whose), "service_id")
+    met = near.inner_join(links.mutate(covers=covers), ["district_id", "district_account", "meter_id"])
 
     counted_by = rule.counted_by.value
     edges = ["link", "history"]
@@ -167,7 +171,7 @@ def counted_periods(
     source = "billed_volume_thousandths" if rule.averaged_volume.value == "billed" else "registered_volume_thousandths"
     volume = ibis.coalesce(met.adjusted_volume_thousandths, met[source])
 
-    met = with_sign(met.mutate(volume=volume), service_consumption, rule)
+    met = met.mutate(volume=volume)
     inside = part_of(
         met.volume,
         days_between(met.period_start, met.counted_start),
@@ -175,9 +179,7 @@ def counted_periods(
         met.days,
     )
     met = met.mutate(inside=inside)
-    met = met.filter(met.sign != 0)
     met = met.mutate(
-        covers=(met.sign > 0) & met.purpose.isin(["domestic", *_replacing(rule), "effluent"]),
         counted_volume_thousandths=met.sign
         * part_of(met.inside, met.share_from_millionths, met.share_to_millionths, _MILLION),
         is_estimated=met.read_type == "estimated",

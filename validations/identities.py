@@ -11,7 +11,7 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from rate_tables.exact import round_half_away, widened
+from rate_tables.exact import divide_wide, round_half_away, widened
 from rate_tables.looked_up import looked_up
 from rate_tables.terms import MONTHS_PER_BILL
 from rate_tables.volume_units import SIZE_8NL
@@ -112,7 +112,7 @@ def identities_of_volume(
     w = winter_averages.filter(winter_averages.winter_volume_thousandths.notnull())
     w = looked_up(looked_up(w, units, "service_id", "volume_unit"), of_service, "service_id", "volume_8nl")
     one = ibis.cases(*((w.volume_unit == unit, ibis.literal(eights, "int64")) for unit, eights in SIZE_8NL.items()))
-    is_same = round_half_away(w.volume_8nl, one) == w.winter_volume_thousandths
+    is_same = round_half_away(w.volume_8nl, one, divide_wide) == w.winter_volume_thousandths
     averages = w.agg(same=is_same.fill_null(False).cast("int64").sum().fill_null(0))
     counted = averages.cross_join(of_service.agg(services=ibis._.count()))
     return [

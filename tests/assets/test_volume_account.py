@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from use_world import year_2019
 
 from assets.volume_account import counted_volume, volume_account
+from assets.winter_averages import counted_use
 from rate_tables.schedule import SHIPPED, load_schedules
 from validations.identities import identities_of_volume
 from validations.tables import (
@@ -213,7 +214,9 @@ def account_of(worlds: list[District], year: Year) -> tuple[dict[str, dict[str, 
     given_tables = {
         name: con.create_table(name, table_of(contract, *rows[name])) for name, contract in CONTRACTS.items()
     }
-    counting = counted_volume(*(given_tables[name] for name in counted_volume.inputs), year=year)
+    use = counted_use(*(given_tables[name] for name in counted_use.inputs), year=year)
+    given_tables["counted_use"] = con.create_table("counted_use", use)
+    counting = counted_volume(*(given_tables[name] for name in counted_volume.inputs))
     given_tables["counted_volume"] = con.create_table("counted_volume", counting)
     account = con.create_table(
         "volume_account", volume_account(*(given_tables[name] for name in volume_account.inputs), year=year)
@@ -330,7 +333,9 @@ def test_a_row_that_is_counted_twice_or_lost_on_the_way_shows_as_a_difference() 
         con = ibis.duckdb.connect()
         given_tables = {n: con.create_table(n, table_of(c, *rows[n])) for n, c in CONTRACTS.items()}
         of_averages = con.create_table("lost", table_of(CONSUMPTION, *kept))
-        counting = counted_volume(of_averages, *(given_tables[n] for n in counted_volume.inputs[1:]), year=year_2019())
+        use = counted_use(of_averages, *(given_tables[n] for n in counted_use.inputs[1:]), year=year_2019())
+        given_tables["counted_use"] = con.create_table("counted_use", use)
+        counting = counted_volume(*(given_tables[n] for n in counted_volume.inputs))
         given_tables["counted_volume"] = con.create_table("counted_volume", counting)
         account = volume_account(*(given_tables[n] for n in volume_account.inputs), year=year_2019())
         averages = con.create_table("winter_averages", schema=WINTER_AVERAGES.schema)

@@ -227,7 +227,7 @@ def use_on_inactive(use: Use, limits: ReviewLimits) -> ir.Table:
     rows = r.filter((after_end | (r.status == "suspended")) & (month > float(limits.inactive_ccf.value)))
     rows = rows.group_by("service_id", "status").agg(
         district_id=rows.district_id.min(), period_start=rows.period_start.min(), period_end=rows.period_end.max(),
-        total=rows.ccf_of_service.sum(),
+        total=rows.ccf_of_service.sum().round(6),
     )  # fmt: skip
     return found(
         rows, "use.on_inactive", "review", ["service_id"],
@@ -247,7 +247,7 @@ def use_repeated_value(use: Use, limits: ReviewLimits) -> ir.Table:
     r = in_runs(r, ibis.window(group_by=[*meter, "billed_thousandths"], order_by="number"))
     runs = r.group_by(*meter, "billed_thousandths", "volume_unit", "run").agg(
         period_start=r.period_start.min(), period_end=r.period_end.max(), times=ibis._.count(), this_year=(~r.is_prior).any(),
-        month=(r.ccf / r.days).mean() * MONTH_DAYS, days=r.days.sum(),
+        month=(r.ccf / r.days).mean().round(9) * MONTH_DAYS, days=r.days.sum(),
     )  # fmt: skip
     enough = ibis.ifelse(runs.days / runs.times > _TWO_MONTHS, fewest, limits.repeated_periods.value)
     long = runs.filter(
@@ -327,7 +327,7 @@ def use_per_dwelling_unit(use: Use, limits: ReviewLimits) -> ir.Table:
     """More in each dwelling of the premise than anybody uses: dwellings are missing in the CIS, or it is something else."""
     p = use.looked.filter((use.looked.winter_days > 0) & (use.looked.dwelling_units > 1))
     s = p.group_by("service_id", "dwelling_units").agg(
-        district_id=p.district_id.min(), winter=p.ccf.sum() / p.days.sum() * MONTH_DAYS,
+        district_id=p.district_id.min(), winter=p.ccf.sum().round(6) / p.days.sum() * MONTH_DAYS,
         period_start=p.period_start.min(), period_end=p.period_end.max(),
     )  # fmt: skip
     rows = s.mutate(each=s.winter / s.dwelling_units)
