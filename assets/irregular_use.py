@@ -17,7 +17,23 @@ from assets.stage import stage, year_version
 from validations.review import OF_USE, all_findings
 from validations.review.of_districts import district_use as use_of_district
 from validations.review.of_meters import RULES_THAT_PROPOSE, proposed_by_rules
-from validations.review.use import Use, followed_of, looked_at, periods_of, reads_of, usual_of
+from validations.review.use import (
+    Use,
+    classes_of,
+    crowded_of,
+    doubled_of,
+    followed_of,
+    last_year_of,
+    links_of,
+    looked_at,
+    meters_of,
+    named_of,
+    periods_of,
+    reads_of,
+    services_of,
+    several_of,
+    usual_of,
+)
 from validations.tables import DISTRICT_USE, IRREGULAR_USE, NO_DISTRICT, PROPOSED_CORRECTIONS, SEVERAL_DISTRICTS
 from validations.workspace import Year
 
@@ -27,27 +43,44 @@ def _reads(
     adjustment_steps: ir.Table,
     prior_consumption: ir.Table,
     prior_adjusted_consumption: ir.Table,
-    service_consumption: ir.Table,
-    prior_service_consumption: ir.Table,
-    sewer_services: ir.Table,
+    links: ir.Table,
 ) -> ir.Table:
-    return reads_of(
-        consumption, last_steps(adjustment_steps), prior_consumption, prior_adjusted_consumption, service_consumption,
-        prior_service_consumption, sewer_services,
-    )  # fmt: skip
+    return reads_of(consumption, last_steps(adjustment_steps), prior_consumption, prior_adjusted_consumption, links)
 
 
-def _laid_out(inputs: dict[str, ir.Table], year: Year) -> Bench:
-    """A bench with the tables of use, each computed once: rules read them many times."""
-    bench = Bench(inputs, year_version(year))
+def _several(doubled: ir.Table, consumption: ir.Table, adjustment_steps: ir.Table, links: ir.Table) -> ir.Table:
+    return several_of(doubled, consumption, last_steps(adjustment_steps), links)
+
+
+def _reads_to_judge(**tables: ir.Table) -> ir.Table:
+    """Without the rows of consumption that a correction would change: no rule looks at them."""
+    return _reads(**tables).drop("source_file", "source_row", "source_column")
+
+
+def _laid_out(inputs: dict[str, ir.Table], year: Year, *, to_propose: bool = False) -> Bench:
+    """A bench with the tables of use, each computed once: rules read them many times.
+
+    ``to_propose``: for rules that say what should count; they look at reads and what is usual, and at nothing beside.
+    """
+    bench = Bench(inputs, (year_version(year), to_propose))
+    lay = bench.shown if to_propose else bench.keep
+    bench.keep("links", links_of, "service_consumption", "prior_service_consumption", "sewer_services")
+    bench.keep("meters", meters_of, "links")
+    bench.keep("named", named_of, "meters")
+    bench.keep("services", services_of, "named", "sewer_services")
+    reads = _reads if to_propose else _reads_to_judge
     bench.keep(
-        "reads", _reads, "consumption", "adjustment_steps", "prior_consumption", "prior_adjusted_consumption",
-        "service_consumption", "prior_service_consumption", "sewer_services",
-    )  # fmt: skip
+        "reads", reads, "consumption", "adjustment_steps", "prior_consumption", "prior_adjusted_consumption", "links"
+    )
+    lay("doubled", doubled_of, "reads", "meters")
+    lay("several", _several, "doubled", "consumption", "adjustment_steps", "links")
     bench.keep("followed", followed_of, "reads")
-    bench.keep("periods", partial(periods_of, year=year), "reads")
+    bench.keep("crowded", crowded_of, "reads", "meters", "followed")
+    bench.keep("periods", partial(periods_of, year=year), "reads", "crowded")
     bench.keep("usual", usual_of, "periods")
-    bench.keep("looked", partial(looked_at, tolerance=year.review_limits.rules.tolerance.value), "periods", "usual")
+    lay("classes", classes_of, "usual", "services")
+    lay("last_year", last_year_of, "periods", "usual")
+    lay("looked", looked_at, "periods", "last_year", "usual")
     return bench
 
 
@@ -56,7 +89,7 @@ def _use(year: Year, **tables: ir.Table) -> Use:
     return Use(**tables, window=(ibis.literal(year.window_start), ibis.literal(year.window_end)))
 
 
-_USE = ("reads", "followed", "periods", "usual", "looked")
+_USE = ("services", "meters", "named", "reads", "several", "followed", "crowded", "usual", "classes", "looked")
 
 
 @stage(IRREGULAR_USE, "review", by_slice=True)
@@ -113,7 +146,7 @@ def proposed_corrections(
     def proposed(**tables: ir.Table) -> ir.Table:
         return proposed_by_rules(_use(year, **tables), year.review_limits.rules)
 
-    return _laid_out(inputs, year).keep("proposed", proposed, *_USE)
+    return _laid_out(inputs, year, to_propose=True).keep("proposed", proposed, *_USE)
 
 
 @stage(DISTRICT_USE, "review", by_slice=True)

@@ -78,7 +78,7 @@ class Home:
         long_ago = dt.date(2010, 1, 1)
         return row(SEWER_SERVICES, **{
             "service_id": service_id, "status": "active", "service_start": long_ago, "occupant_since": long_ago,
-            "volume_source": "district", "customer_class": "single_family",
+            "volume_source": "district", "customer_class": "single_family", "slice_id": DISTRICT,
         } | self.service)  # fmt: skip
 
 

@@ -29,6 +29,7 @@ from validations.review import (
     of_periods,
     of_use,
 )
+from validations.review.finding import of_services
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ OF_USE = [
     Rule(of_use.use_tenfold, ("use", "limits"), _LISTED),
     Rule(of_use.use_placeholder, ("use", "limits"), "Santa Monica's data: 9,999 and 10,000 where nothing was read"),
     Rule(of_use.use_negative, ("use", "limits"), "estimates, then one large negative correction (AWWA M36)"),
-    Rule(of_use.use_zero_run, ("use", "sewer_services", "limits"), "zero for several cycles: vacant, stuck or tampered"),
+    Rule(of_use.use_zero_run, ("use", "limits"), "zero for several cycles: vacant, stuck or tampered"),
     Rule(of_use.use_on_inactive, ("use", "limits"), "use on an inactive account"),
     Rule(of_use.use_repeated_value, ("use", "limits"), "the same value repeated, for one account"),
     Rule(of_use.use_rising, ("use", "limits"), _LISTED),
@@ -112,8 +113,12 @@ RULES = [*OF_OFFICE, *OF_USE]
 
 
 def findings_of(rules: Sequence[Rule], **given: Any) -> list[ir.Table]:
-    """Findings of those of the rules that get all they read."""
-    return [r.function(*(given[name] for name in r.reads)) for r in rules if set(r.reads) <= given.keys()]
+    """Findings of those of the rules that get all they read; those of use, which are of numbered services, as one table."""
+    made = [r.function(*(given[name] for name in r.reads)) for r in rules if set(r.reads) <= given.keys()]
+    numbered = [table for table in made if "service" in table.columns]
+    if not numbered:
+        return made
+    return [*(t for t in made if "service" not in t.columns), of_services(numbered, given["use"].named)]
 
 
 def all_findings(rules: Sequence[Rule], **given: Any) -> ir.Table:

@@ -12,8 +12,8 @@ import ibis
 import ibis.expr.types as ir
 
 from rate_tables.review_limits import ReviewLimits
-from validations.review.finding import as_json, found, sentence
-from validations.review.use import MONTH_DAYS, Use
+from validations.review.finding import as_json, found, found_in_use, sentence
+from validations.review.use import Use
 from validations.workspace import Year
 
 
@@ -59,25 +59,23 @@ def low_before_occupant(sewer_services: ir.Table, limits: ReviewLimits, year: Ye
 def vacant_in_winter(use: Use, limits: ReviewLimits) -> ir.Table:
     """Next to nothing for a month of the winter where somebody uses water otherwise; or, where a read covers more than that, so
     little that nobody can have been there for a good part of it."""
-    p = use.looked
-    usual = ibis.greatest(p.usual_ccf, p.last_year_ccf.fill_null(0), p.all_a_day * MONTH_DAYS)
+    p = use.looked.filter(use.looked.winter_days > 0)
+    usual = ibis.greatest(p.usual_ccf, p.last_year_ccf.fill_null(0), p.all_ccf)
     least = float(limits.least_usual_ccf.value)
     next_to_nothing = p.ccf_a_month <= usual * float(limits.vacant_share.value)
     # Beside the lower of both years, so that a dry year is no vacancy.
     lower = ibis.least(p.upper_usual_ccf, ibis.coalesce(p.last_year_ccf, p.upper_usual_ccf))
     missing = (p.winter_days * (1 - p.ccf_a_month / lower.nullif(0))).floor().cast("int64")
     in_part = (p.days > 45) & (missing >= limits.partly_vacant_days.value) & (lower > 2 * least)
-    empty = p.filter(
-        (p.ccf >= 0) & (p.winter_days > 0) & (usual > least / 2) & (next_to_nothing | in_part.fill_null(False))
-    )
+    empty = p.filter((p.ccf >= 0) & (usual > least / 2) & (next_to_nothing | in_part.fill_null(False)))
     empty = empty.mutate(empty_days=ibis.ifelse(next_to_nothing, empty.winter_days, missing))
-    s = empty.group_by("service_id").agg(
-        district_id=empty.district_id.min(), period_start=empty.period_start.min(), period_end=empty.period_end.max(),
+    s = empty.group_by("service").agg(
+        district=empty.district.min(), period_start=empty.period_start.min(), period_end=empty.period_end.max(),
         days=empty.empty_days.sum(),
     )  # fmt: skip
     rows = s.filter(s.days >= limits.vacant_days.value)
-    return found(
-        rows, "history.vacant_in_winter", "info", ["service_id"],
+    return found_in_use(
+        rows, "history.vacant_in_winter", "info",
         sentence("use is as if nobody was there on ", rows.days, " days of the winter between ", rows.period_start, " and ", rows.period_end),
         as_json(days=rows.days, first_day=rows.period_start, day_after=rows.period_end),
         "See whether the premise was empty; leave the period out of the average if the customer asks for it.",

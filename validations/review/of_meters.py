@@ -10,12 +10,12 @@ import ibis
 import ibis.expr.types as ir
 
 from rate_tables.exact import part_of, widened
+from rate_tables.looked_up import looked_up
 from rate_tables.review_limits import ReviewLimits
-from validations.review.finding import as_json, ccf, found, sentence
-from validations.review.use import METER, RECORD, Use, about_ten_or_a_hundred, of_services_with
+from validations.review.finding import as_json, ccf, found, found_in_use, sentence
+from validations.review.use import METER, RECORD, Use, about_ten_or_a_hundred, in_order, of_services_with
 
-_OF_METER = ["service_id", *METER]
-_IN_TIME = {"group_by": _OF_METER, "order_by": ["period_start", "period_end"]}
+_IN_TIME = {"group_by": "meter", "order_by": ["period_start", "period_end"]}
 
 
 def meter_rollover(meters: ir.Table, service_consumption: ir.Table) -> ir.Table:
@@ -43,7 +43,7 @@ def missed_rollovers(use: Use, limits: ReviewLimits) -> ir.Table:
         ~use.reads.is_prior & use.reads.is_own & (use.reads.volume_thousandths < 0) & (use.reads.records == 1)
     )
     r = r.filter(~r.is_adjusted & (r.registered_thousandths == r.billed_thousandths)).inner_join(
-        use.usual.select("service_id", "all_a_day"), "service_id"
+        use.usual.select("service", "all_a_day"), "service"
     )
     a_unit = r.ccf / r.volume_thousandths
     expected = r.all_a_day * r.days / (r.share_millionths / 1_000_000) / a_unit
@@ -63,12 +63,12 @@ def missed_rollovers(use: Use, limits: ReviewLimits) -> ir.Table:
 def meter_missed_rollover(use: Use, limits: ReviewLimits) -> ir.Table:
     """A volume below zero that a register gone round explains."""
     m = missed_rollovers(use, limits)
-    rows = m.group_by("service_id").agg(
-        district_id=m.district_id.min(), period_start=m.period_start.min(), period_end=m.period_end.max(),
+    rows = m.group_by("service").agg(
+        district=m.district.min(), period_start=m.period_start.min(), period_end=m.period_end.max(),
         value=m.volume_thousandths.min() / 1000, proposed=m.proposed_thousandths.min() / 1000, unit=m.volume_unit.min(),
     )  # fmt: skip
-    return found(
-        rows, "meter.missed_rollover", "must_decide", ["service_id"],
+    return found_in_use(
+        rows, "meter.missed_rollover", "must_decide",
         sentence("the volume of ", ccf(rows.value), " ", rows.unit, " looks like a register that went round"),
         as_json(value=ccf(rows.value), unit=rows.unit, proposed=ccf(rows.proposed), period_start=rows.period_start),
         "Take the proposed volume, if the meter was not changed.",
@@ -78,29 +78,35 @@ def meter_missed_rollover(use: Use, limits: ReviewLimits) -> ir.Table:
 
 def meter_changed_out(use: Use, limits: ReviewLimits) -> ir.Table:
     """A meter ended and another began on the account: two reads of one period, which are added."""
-    r = use.reads.filter(~use.reads.is_prior & (use.reads.meter_id != ""))
-    m = r.group_by(_OF_METER).agg(first=r.period_start.min(), last=r.period_end.max())
+    account = ["service", "district", "district_account"]
+    named = use.meters.filter(use.meters.meter_id != "").select("meter", *account, "meter_id")
+    often = named.group_by(account).agg(meters=ibis._.count())
+    named = named.semi_join(often.filter(often.meters > 1), account)
+    r = use.reads.semi_join(named, "meter")
+    r = r.filter(~r.is_prior)
+    m = r.group_by("meter").agg(first=r.period_start.min(), last=r.period_end.max())
+    m = m.inner_join(named, "meter").drop("meter")
     other = m.rename(
         other_meter="meter_id",
         other_first="first",
         other_last="last",
-        _service="service_id",
-        _district="district_id",
+        _service="service",
+        _district="district",
         _account="district_account",
     )
     both = m.inner_join(
-        other, [m.service_id == other._service, m.district_id == other._district, m.district_account == other._account]
+        other, [m.service == other._service, m.district == other._district, m.district_account == other._account]
     )
     gap = both.other_first.delta(both["last"], unit="day")
     both = both.mutate(gap=gap).filter(
         (both.meter_id != both.other_meter) & (gap >= -3) & (gap <= limits.change_out_days.value)
     )
-    rows = both.group_by("service_id").agg(
-        district_id=both.district_id.min(), period_start=both["last"].min(), period_end=both.other_first.max(),
+    rows = both.group_by("service").agg(
+        district=both.district.min(), period_start=both["last"].min(), period_end=both.other_first.max(),
         meter=both.meter_id.min(), new_meter=both.other_meter.min(),
     )  # fmt: skip
-    return found(
-        rows, "meter.changed_out", "info", ["service_id"],
+    return found_in_use(
+        rows, "meter.changed_out", "info",
         sentence("meter ", rows.meter, " was followed by meter ", rows.new_meter, " on ", rows.period_start, "; what both counted is added"),
         as_json(meter=rows.meter, new_meter=rows.new_meter, day=rows.period_start),
         "Nothing, if the CIS knows of the change.",
@@ -131,31 +137,31 @@ def meter_changed_unknown(unmatched: ir.Table, service_consumption: ir.Table, me
 
 def meter_multiplier_changed(use: Use, limits: ReviewLimits) -> ir.Table:
     """From one read on everything is ten or a hundred times what it was, or that part, and still is at the end: the meter's multiplier."""
-    p = use.looked
-    last = ibis.window(group_by="service_id", order_by="number", preceding=1, following=0)
+    p = in_order(use.of_uneven(float(limits.slip_from.value)))
+    last = ibis.window(group_by="service", order_by="number", preceding=1, following=0)
     ratio = p.ccf_a_month / ibis.coalesce(p.last_year_ccf, p.usual_ccf).nullif(0)
     slipped = about_ten_or_a_hundred(ratio, limits) | about_ten_or_a_hundred(
         p.ccf_a_month / p.usual_ccf.nullif(0), limits
     ).fill_null(False)
     p = p.mutate(ratio=ratio, slipped=slipped.fill_null(False).cast("int64"), size=p.usual_ccf)
-    often = p.group_by("service_id").agg(times=p.slipped.sum())
+    often = p.group_by("service").agg(times=p.slipped.sum())
     p = of_services_with(p, often.filter(often.times >= 2))
     as_usual = float(limits.as_usual_times.value)
     p = p.mutate(
         running=p.slipped.sum().over(last), is_off=((p.ratio > as_usual) | (p.ratio < 1 / as_usual)).fill_null(False),
-        since=p.period_start.min(where=p.slipped == 1).over(ibis.window(group_by="service_id")),
+        since=p.period_start.min(where=p.slipped == 1).over(ibis.window(group_by="service")),
         step=p.ccf_a_month / p.ccf_before.nullif(0),
     )  # fmt: skip
     # Without a step there, last year is what was off.
     p = p.mutate(steps=((p.step > as_usual) | (p.step < 1 / as_usual)).fill_null(True) & (p.period_start == p.since))
-    s = p.group_by("service_id").agg(
-        district_id=p.district_id.min(), running=p.running.max(), times=p.ratio.median(where=p.slipped == 1),
+    s = p.group_by("service").agg(
+        district=p.district.min(), running=p.running.max(), times=p.ratio.median(where=p.slipped == 1),
         period_start=p.period_start.min(where=p.slipped == 1), period_end=p.period_end.max(), size=p["size"].max(),
         still=p.is_off.all(where=p.period_start >= p.since), steps=p.steps.any(),
     )  # fmt: skip
     rows = s.filter((s.running >= 2) & s.still & s.steps & (s["size"] > float(limits.least_usual_ccf.value)))
-    return found(
-        rows, "meter.multiplier_changed", "must_decide", ["service_id"],
+    return found_in_use(
+        rows, "meter.multiplier_changed", "must_decide",
         sentence("from ", rows.period_start, " on, use is about ", ccf(rows.times), " times what it was"),
         as_json(times=ccf(rows.times), since=rows.period_start),
         "Ask the district for the meter's multiplier; enter what was used as consumption adjustments.",
@@ -163,17 +169,19 @@ def meter_multiplier_changed(use: Use, limits: ReviewLimits) -> ir.Table:
 
 
 def _runs_of_estimates(use: Use) -> ir.Table:
-    """Reads of meters with any estimate, with ``number`` in their meter and ``run``: how many reads before it were not estimated."""
-    estimated = use.reads.filter(use.reads.is_estimated).select(_OF_METER).distinct()
-    r = use.reads.semi_join(estimated, _OF_METER)
-    r = r.mutate(number=ibis.row_number().over(ibis.window(**_IN_TIME)))
-    return r.mutate(run=(~r.is_estimated).cast("int64").sum().over(ibis.window(**_IN_TIME, preceding=(None, 0))))
+    """Reads of meters with any estimate, with ``run``: how many reads up to it were not estimated; and whether it follows_estimate."""
+    estimated = use.reads.filter(use.reads.is_estimated).select("meter").distinct()
+    r = use.reads.semi_join(estimated, "meter")
+    return r.mutate(
+        run=(~r.is_estimated).cast("int64").sum().over(ibis.window(**_IN_TIME, preceding=(None, 0))),
+        follows_estimate=r.is_estimated.lag().over(ibis.window(**_IN_TIME)).fill_null(False),
+    )
 
 
 def read_estimated_run(use: Use, limits: ReviewLimits) -> ir.Table:
     """More estimates in a row than are usual."""
     r = _runs_of_estimates(use).filter(lambda t: t.is_estimated)
-    runs = r.group_by([*_OF_METER, "run"]).agg(
+    runs = r.group_by("meter", "service", "district", "run").agg(
         period_start=r.period_start.min(),
         period_end=r.period_end.max(),
         estimates=ibis._.count(),
@@ -181,12 +189,12 @@ def read_estimated_run(use: Use, limits: ReviewLimits) -> ir.Table:
     )
     long = runs.filter(runs.this_year & (runs.estimates >= limits.estimated_in_a_row.value))
     begin, end = use.window
-    rows = long.group_by("service_id").agg(
-        district_id=long.district_id.min(), period_start=long.period_start.min(), period_end=long.period_end.max(),
+    rows = long.group_by("service").agg(
+        district=long.district.min(), period_start=long.period_start.min(), period_end=long.period_end.max(),
         estimates=long.estimates.max(), counts=((long.period_end > begin) & (long.period_start < end)).any(),
     )  # fmt: skip
-    return found(
-        rows, "read.estimated_run", ibis.ifelse(rows.counts, "review", "info"), ["service_id"],
+    return found_in_use(
+        rows, "read.estimated_run", ibis.ifelse(rows.counts, "review", "info"),
         sentence(rows.estimates, " estimates in a row between ", rows.period_start, " and ", rows.period_end),
         as_json(estimates=rows.estimates, first_day=rows.period_start, day_after=rows.period_end),
         "Ask the district for a read; the average rests on what was assumed.",
@@ -203,13 +211,11 @@ def corrected_estimates(use: Use) -> ir.Table:
     out, adjusted already or of several registers: what it would share is not all that was billed. (AWWA M36's case.)
     """
     r = _runs_of_estimates(use)
-    in_time = ibis.window(**_IN_TIME)
-    r = r.mutate(follows_estimate=r.is_estimated.lag().over(in_time).fill_null(False), before=r.run.lag().over(in_time))
     is_end = ~r.is_estimated & r.follows_estimate
     # The run that a correction ends has the number of the reads before it.
-    r = r.mutate(of_run=ibis.ifelse(is_end, r.before, r.run), is_end=is_end)
+    r = r.mutate(of_run=r.run - is_end.cast("int64"), is_end=is_end)
     r = r.filter(r.is_estimated | r.is_end).filter(lambda t: t.of_run > 0)
-    run = [*_OF_METER, "of_run"]
+    run = ["meter", "of_run"]
     whole = r.group_by(run).agg(
         corrections=r.is_end.sum(),
         corrected=(r.is_end & ((r.billed_thousandths < 0) | (r.registered_thousandths != r.billed_thousandths))).any(),
@@ -241,8 +247,8 @@ def read_estimate_then_correction(use: Use) -> ir.Table:
     c = corrected_estimates(use)
     this_year = c.filter(~c.is_prior)
     begin, end = use.window
-    rows = this_year.group_by("service_id").agg(
-        district_id=this_year.district_id.min(), period_start=this_year.run_start.min(), period_end=this_year.run_end.max(),
+    rows = this_year.group_by("service").agg(
+        district=this_year.district.min(), period_start=this_year.run_start.min(), period_end=this_year.run_end.max(),
         estimates=this_year.estimates.max(), correction=this_year.correction.min() / 1000,
         real=this_year.proposed_thousandths.max(where=this_year.is_end) / 1000, unit=this_year.volume_unit.min(),
         total=this_year.total.max() / 1000, counts=((this_year.period_end > begin) & (this_year.period_start < end)).any(),
@@ -251,8 +257,8 @@ def read_estimate_then_correction(use: Use) -> ir.Table:
     severity = ibis.cases(
         (rows.counts & rows.is_large, "must_decide"), (rows.counts & (rows.estimates > 1), "review"), else_="info"
     )
-    return found(
-        rows, "read.estimate_then_correction", severity, ["service_id"],
+    return found_in_use(
+        rows, "read.estimate_then_correction", severity,
         sentence(rows.estimates, " estimates from ", rows.period_start, " on, then a read that was billed as ", ccf(rows.correction), " ", rows.unit,
                  "; together ", ccf(rows.total), " ", rows.unit, " went through until ", rows.period_end),
         as_json(estimates=rows.estimates, billed=ccf(rows.correction), total=ccf(rows.total), unit=rows.unit,
@@ -269,7 +275,11 @@ RULES_THAT_PROPOSE = ("read.estimate_then_correction", "meter.missed_rollover")
 def proposed_by_rules(use: Use, limits: ReviewLimits) -> ir.Table:
     """One row per finding and row of consumption that its proposal would change (``proposed_corrections``)."""
     wanted = ["service_id", *RECORD, "district_account", "meter_id", "period_start", "period_end", "volume_unit"]
-    parts = zip(RULES_THAT_PROPOSE, (corrected_estimates(use), missed_rollovers(use, limits)), strict=True)
+    found_by = (corrected_estimates(use), missed_rollovers(use, limits))
+    of_meter = use.meters.drop("service", "district")
+    parts = (
+        (rule, rows.inner_join(of_meter, "meter")) for rule, rows in zip(RULES_THAT_PROPOSE, found_by, strict=True)
+    )
     return ibis.union(*(
         rows.filter(~rows.is_prior).select(
             *wanted,
@@ -282,22 +292,22 @@ def proposed_by_rules(use: Use, limits: ReviewLimits) -> ir.Table:
 
 def account_many_meters(use: Use, limits: ReviewLimits) -> ir.Table:
     """One service with more meters, or more figures in a period, than one customer has."""
-    r = use.reads.filter(~use.reads.is_prior)
-    each = r.group_by("service_id", "period_start", "period_end").agg(
-        district_id=r.district_id.min(), records=r.records.sum()
-    )
-    s = each.group_by("service_id").agg(
-        district_id=each.district_id.min(),
+    r = of_services_with(use.reads, use.crowded)
+    r = r.filter(~r.is_prior)
+    each = r.group_by("service", "period_start", "period_end").agg(district=r.district.min(), records=r.records.sum())
+    s = each.group_by("service").agg(
+        district=each.district.min(),
         figures=each.records.max(),
         period_start=each.period_start.min(),
         period_end=each.period_end.max(),
     )
-    meters = r.group_by("service_id").agg(meters=r.meter_id.nunique())
-    s = s.inner_join(meters, "service_id")
+    r = looked_up(r, use.meters, "meter", "meter_id")
+    meters = r.group_by("service").agg(meters=r.meter_id.nunique())
+    s = s.inner_join(meters, "service")
     most = limits.many_meters.value
     rows = s.filter((s.meters >= most) | (s.figures >= most))
-    return found(
-        rows, "account.many_meters", "review", ["service_id"],
+    return found_in_use(
+        rows, "account.many_meters", "review",
         sentence("has ", rows.meters, " meters and up to ", rows.figures, " figures in one period"),
         as_json(meters=rows.meters, figures=rows.figures),
         "See whether the account stands for one customer, or gathers what belongs to many.",

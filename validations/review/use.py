@@ -28,34 +28,72 @@ MONTH_DAYS = 365.25 / 12
 _DAYS_AROUND = 31
 _A_YEAR = 330
 _CYCLES = 3
+_PERIOD = ["period_start", "period_end", "days", "volume_unit"]
+_NEXT_TO_NOTHING = 0.001
+"""Of use a day, in CCF."""
 
 
 @dataclass(frozen=True)
 class Use:
-    """``reads``: one row per service, domestic meter and period of this year's and last year's delivery.
-    ``followed``: this year's own reads that another of their meter comes before, with the day up to which those before go (reached).
+    """``services``, ``meters``: one row per service with domestic meters, and per service and such a meter: the numbers by which other
+    tables call them (service, meter), and what the CIS says of them.
+    ``named``: one row per service and district that measures it: ids for both numbers (service, district).
 
-    ``periods``: one row per service and period, all domestic meters together, of the present occupant.
-    ``usual``: one row per service with any of these: what it uses in winter and in summer, per day.
-    ``looked``: this year's periods beside what is usual and beside the periods before and after them (``looked_at``).
+    ``reads``: one row per service, domestic meter and period of this year's and last year's delivery.
+    ``several``: this year's reads of several records, and in how many columns of the file these stand (columns_of_file).
+    ``followed``: reads that do not begin where those of their meter before them end, with the day up to which these go (reached).
+    ``crowded``: services for which more than one figure may stand for a day.
+
+    ``usual``: one row per service with any reads of the present occupant: what it uses in winter and in summer, per day.
+    ``classes``: one row per class of a slice: what is usual for it.
+    ``looked``: one row per service and period of this year, all domestic meters together, of the present occupant, beside what is
+    usual (``looked_at``).
     ``window``: first day of the winter window, and the first day after.
 
-    A rule that follows a service through time first asks, row by row, which services it can find at all (``of_services_with``): to
-    put all of them in order takes longer than all else that it does. Tables may hold the services of several slices; what is usual for
-    others is that of the slice.
+    Services, meters and districts are numbered, in the order of their ids: to group, join and put in order by texts takes several times as
+    long. A rule that follows a service through time first asks, row by row, which services it can find at all (``of_services_with``,
+    ``of_uneven``): to put all of them in order takes longer than all else that it does. Tables may hold the services of several slices;
+    what is usual for others is that of the slice.
     """
 
+    services: ir.Table
+    meters: ir.Table
+    named: ir.Table
     reads: ir.Table
+    several: ir.Table
     followed: ir.Table
-    periods: ir.Table
+    crowded: ir.Table
     usual: ir.Table
+    classes: ir.Table
     looked: ir.Table
     window: tuple[ir.DateScalar, ir.DateScalar]
+
+    def of_uneven(self, times: float) -> ir.Table:
+        """Periods of the services whose use a day is, at its highest, so many times the lowest or hardly less: the others have no
+        period that is so many times another, or their mean."""
+        spread = self.usual.spread
+        return self.looked.semi_join(self.usual.filter(spread.isnull() | (spread > 0.99 * times)), "service")
+
+    def with_class(self, rows: ir.Table) -> ir.Table:
+        """Rows of services with what is usual for their class (class_ccf)."""
+        class_of = ["slice_id", "customer_class"]
+        placed = looked_up(rows, self.services, "service", *class_of)
+        return looked_up(placed, self.classes, class_of, "class_ccf").drop(class_of)
 
 
 def of_services_with(rows: ir.Table, some: ir.Table) -> ir.Table:
     """All ``rows`` of the services that have any row in ``some``."""
-    return rows.semi_join(some.select("service_id").distinct(), "service_id")
+    return rows.semi_join(some.select("service").distinct(), "service")
+
+
+def in_order(periods: ir.Table) -> ir.Table:
+    """This year's periods of whole services, with their number in the service and the use a month before and after (ccf_before, ccf_after)."""
+    in_time = ibis.window(group_by="service", order_by=["period_start", "period_end"])
+    return periods.mutate(
+        number=ibis.row_number().over(in_time),
+        ccf_before=periods.ccf_a_month.lag().over(in_time),
+        ccf_after=periods.ccf_a_month.lead().over(in_time),
+    )
 
 
 def in_runs(rows: ir.Table, in_time: Any) -> ir.Table:
@@ -71,15 +109,67 @@ def _in_ccf(volume: ir.IntegerValue, unit: ir.StringValue) -> ir.FloatingValue:
     return volume.cast("float64") * size
 
 
-def _counting(consumption: ir.Table, changed: ir.Table, is_prior: bool) -> ir.Table:
-    """Consumption with what counts of it; rows that are left out are not here."""
-    c = looked_up(consumption, changed, RECORD, "volume_thousandths", "is_left_out")
-    c = c.filter(~c.is_left_out.fill_null(False))
-    return c.mutate(
-        is_adjusted=c.volume_thousandths.notnull(),
-        volume_thousandths=ibis.coalesce(c.volume_thousandths, c.billed_volume_thousandths),
-        is_prior=ibis.literal(is_prior),
-    ).drop("is_left_out")
+def links_of(service_consumption: ir.Table, prior_service_consumption: ir.Table, sewer_services: ir.Table) -> ir.Table:
+    """Which domestic meters are whose, and when, each with its numbers: this year's links, and those that have ended since (is_past),
+    which last year's reads meet.
+
+    ``is_of_slice``: what another district measured before the service came to its own is not compared with what is measured now.
+    """
+    wanted = ["service_id", *METER, "link_start", "link_end", "share_from_millionths", "share_to_millionths"]
+    now, then = (
+        t.filter(t.purpose == "domestic").select(*wanted) for t in (service_consumption, prior_service_consumption)
+    )
+    ended = then.anti_join(now, ["service_id", *METER, "link_start"])
+    links = now.mutate(is_past=ibis.literal(False)).union(ended.mutate(is_past=ibis.literal(True)))
+    s = sewer_services
+    of_service = s.select("service_id", "slice_id", own_since=ibis.coalesce(s.occupant_since, s.service_start))
+    links = links.inner_join(of_service, "service_id")
+
+    districts = links.select("district_id").distinct()
+    districts = districts.mutate(district=ibis.row_number().over(ibis.window(order_by="district_id")))
+    links = looked_up(links, districts, "district_id", "district")
+    return links.mutate(
+        meter=ibis.dense_rank().over(ibis.window(order_by=["service_id", *METER])),
+        service=ibis.dense_rank().over(ibis.window(order_by="service_id")),
+        share=links.share_to_millionths - links.share_from_millionths,
+        is_of_slice=(links.slice_id == links.district_id) | (links.slice_id == SEVERAL_DISTRICTS),
+    ).drop("slice_id", "share_from_millionths", "share_to_millionths")
+
+
+def meters_of(links: ir.Table) -> ir.Table:
+    """One row per meter of ``links``."""
+    return links.select("meter", "service", "district", "service_id", *METER).distinct()
+
+
+def named_of(meters: ir.Table) -> ir.Table:
+    """One row per service and district that measures it."""
+    return meters.select("service", "district", "service_id", "district_id").distinct()
+
+
+def services_of(named: ir.Table, sewer_services: ir.Table) -> ir.Table:
+    """One row per service with domestic meters: what rules ask of the CIS."""
+    asked = ["slice_id", "customer_class", "dwelling_units", "status", "service_end", "occupant_since"]
+    numbers = named.select("service", "service_id").distinct()
+    return numbers.inner_join(sewer_services.select("service_id", *asked), "service_id").drop("service_id")
+
+
+def _met(consumption: ir.Table, links: ir.Table, changed: ir.Table) -> ir.Table:
+    """Consumption with the meters that it is of (``links``) and with what counts of it; rows that are left out are not here."""
+    numbered = links.select("meter", "service", "district", *METER, "link_start", "link_end", "share", "own_since")
+    met = consumption.inner_join(numbered, METER)
+    met = met.filter((met.period_start < met.link_end) & (met.period_end > met.link_start))
+    met = looked_up(met, changed, RECORD, "volume_thousandths", "is_left_out")
+    met = met.filter(~met.is_left_out.fill_null(False))
+    return met.mutate(
+        is_adjusted=met.volume_thousandths.notnull(),
+        volume_thousandths=ibis.coalesce(met.volume_thousandths, met.billed_volume_thousandths),
+        # A period that begins a little before the occupant came is taken as the occupant's: it has the opening read.
+        is_own=met.own_since.delta(met.period_start, unit="day") <= 10,
+    )
+
+
+def _met_this_year(consumption: ir.Table, links: ir.Table, last_steps: ir.Table) -> ir.Table:
+    return _met(consumption, links.filter(~links.is_past), last_steps)
 
 
 def reads_of(
@@ -87,9 +177,7 @@ def reads_of(
     last_steps: ir.Table,
     prior_consumption: ir.Table,
     prior_adjusted_consumption: ir.Table,
-    service_consumption: ir.Table,
-    prior_service_consumption: ir.Table,
-    sewer_services: ir.Table,
+    links: ir.Table,
 ) -> ir.Table:
     """One row per service, domestic meter and period; the registers of a meter together.
 
@@ -98,23 +186,14 @@ def reads_of(
     prior_changed = prior_adjusted_consumption.group_by(RECORD).agg(
         volume_thousandths=ibis._.adjusted_volume_thousandths.min(), is_left_out=ibis._.is_left_out.any()
     )
-    links = service_consumption.filter(service_consumption.purpose == "domestic")
-    parts = []
-    for table, changed, is_prior in (
-        (consumption, last_steps, False),
-        (prior_consumption.anti_join(consumption, [*METER, "period_start", "period_end"]), prior_changed, True),
-    ):
-        met = _counting(table, changed, is_prior).inner_join(_links(links, prior_service_consumption, is_prior), METER)
-        inside = (met.period_start < met.link_end) & (met.period_end > met.link_start)
-        parts.append(met.filter(inside))
-    both = parts[0].union(parts[1].select(*parts[0].columns))
-    period = ["service_id", *METER, "period_start", "period_end", "days", "is_prior", "volume_unit"]
-    both = both.mutate(share=both.share_to_millionths - both.share_from_millionths)
-    r = both.group_by(period).agg(
+    prior = prior_consumption.anti_join(consumption, [*METER, "period_start", "period_end"])
+    now = _met_this_year(consumption, links, last_steps).mutate(is_prior=ibis.literal(False))
+    then = _met(prior, links.filter(links.is_of_slice), prior_changed).mutate(is_prior=ibis.literal(True))
+    both = now.union(then.select(*now.columns))
+    r = both.group_by("meter", "service", "district", *_PERIOD, "is_prior", "is_own").agg(
         volume_thousandths=both.volume_thousandths.sum(),
         billed_thousandths=both.billed_volume_thousandths.sum(),
         registered_thousandths=both.registered_volume_thousandths.sum(),
-        delivered_thousandths=both.delivered_quantity_thousandths.max(),
         is_estimated=(both.read_type == "estimated").any(),
         is_adjusted=both.is_adjusted.any(),
         records=ibis._.count(),
@@ -123,44 +202,56 @@ def reads_of(
         source_row=both.source_row.min(),
         source_column=both.source_column.min(),
     )
-    # To count the columns of every read takes longer than all else here, and hardly any read has two records.
-    several = both.semi_join(r.filter(r.records > 1), period)
-    columns = several.group_by(period).agg(columns_of_file=several.source_column.nunique())
-    r = looked_up(r, columns, period, "columns_of_file")
-    r = r.mutate(columns_of_file=r.columns_of_file.fill_null(1))
-    r = r.inner_join(
-        sewer_services.select("service_id", "slice_id", "customer_class", "dwelling_units", "status", "service_start",
-                              "service_end", "occupant_since"), "service_id",
-    )  # fmt: skip
-    # What another district measured before the service came to its own is not compared with what is measured now.
-    r = r.filter(~r.is_prior | (r.slice_id == r.district_id) | (r.slice_id == SEVERAL_DISTRICTS))
-    # A period that begins a little before the occupant came is taken as the occupant's: it has the opening read.
-    own_since = ibis.coalesce(r.occupant_since, r.service_start)
-    ccf = _in_ccf(r.volume_thousandths, r.volume_unit)
-    return r.mutate(
-        is_own=own_since.delta(r.period_start, unit="day") <= 10,
-        ccf=ccf,
-        ccf_of_service=ccf * (r.share_millionths / 1_000_000),
-    )
+    return r.mutate(ccf=_in_ccf(r.volume_thousandths, r.volume_unit))
+
+
+def ccf_of_service(reads: ir.Table) -> ir.FloatingValue:
+    """The service's share of what its meter counted."""
+    return reads.ccf * (reads.share_millionths / 1_000_000)
+
+
+def doubled_of(reads: ir.Table, meters: ir.Table) -> ir.Table:
+    """This year's reads of several records, with the ids of their meters."""
+    r = reads.filter(~reads.is_prior & (reads.records > 1)).select("meter", *_PERIOD, "records")
+    return r.inner_join(meters, "meter")
+
+
+def several_of(doubled: ir.Table, consumption: ir.Table, last_steps: ir.Table, links: ir.Table) -> ir.Table:
+    """``doubled`` with the number of columns of the file in which the records of each stand (columns_of_file).
+
+    To count the columns of every read takes longer than all else here, and hardly any read has two records.
+    """
+    met = _met_this_year(consumption.semi_join(doubled, [*METER, "period_start", "period_end"]), links, last_steps)
+    columns = met.group_by("meter", *_PERIOD).agg(columns_of_file=met.source_column.nunique())
+    return doubled.inner_join(columns, ["meter", *_PERIOD])
 
 
 def followed_of(reads: ir.Table) -> ir.Table:
-    """One row per read of this year, of the present occupant, with another read of its meter before it: reached, the last day after of those."""
-    before = ibis.window(group_by=["service_id", *METER], order_by=["period_start", "period_end"], preceding=(None, 1))
+    """One row per read that does not begin on the day up to which those before it of its meter go (reached)."""
+    before = ibis.window(group_by="meter", order_by=["period_start", "period_end"], preceding=(None, 1))
     # Of no more columns than are needed: all that there are would be put in order with them.
     r = reads.select(
-        "service_id", *METER, "period_start", "period_end", "days", "is_prior", "is_own", reached=reads.period_end.max().over(before)
+        "meter", "service", "district", "period_start", "period_end", "days", "is_prior", "is_own",
+        reached=reads.period_end.max().over(before),
     )  # fmt: skip
-    return r.filter(r.reached.notnull() & ~r.is_prior & r.is_own).drop("is_prior", "is_own")
+    return r.filter(r.reached != r.period_start)
 
 
-def _links(links: ir.Table, prior: ir.Table, is_prior: bool) -> ir.Table:
-    """Which meters are whose: this year's links, and for last year's reads those too that have ended since."""
-    wanted = ["service_id", *METER, "link_start", "link_end", "share_from_millionths", "share_to_millionths"]
-    if not is_prior:
-        return links.select(*wanted)
-    before = prior.filter(prior.purpose == "domestic").anti_join(links, ["service_id", *METER, "link_start"])
-    return links.select(*wanted).union(before.select(*wanted))
+def crowded_of(reads: ir.Table, meters: ir.Table, followed: ir.Table) -> ir.Table:
+    """Services with several meters, with a read of several records, or with reads that lie over each other."""
+    of_meters = meters.group_by("service").agg(times=ibis._.count())
+    return ibis.union(
+        of_meters.filter(of_meters.times > 1).select("service"),
+        reads.filter(reads.records > 1).select("service"),
+        followed.filter(followed.reached > followed.period_start).select("service"),
+        distinct=True,
+    )
+
+
+def _by_period(reads: ir.Table) -> ir.Table:
+    return reads.group_by("service", "period_start", "period_end", "days", "is_prior").agg(
+        district=reads.district.min(), ccf=ccf_of_service(reads).sum()
+    )
 
 
 def _beside(periods: ir.Table) -> ir.Table:
@@ -168,36 +259,26 @@ def _beside(periods: ir.Table) -> ir.Table:
 
     Otherwise the use of such a service would go up and down with whichever of its meters was read.
     """
-    p = periods.select("service_id", "period_start", "period_end", "days", "ccf")
-    in_time = ibis.window(group_by="service_id", order_by=["period_start", "period_end"])
+    p = periods.select("service", "period_start", "period_end", "days", "ccf")
+    in_time = ibis.window(group_by="service", order_by=["period_start", "period_end"])
     p = p.mutate(reaches_next=(p.period_start.lead().over(in_time) < p.period_end).fill_null(False))
-    several = p.group_by("service_id").agg(times=p.reaches_next.sum()).filter(lambda t: t.times >= _CYCLES)
-    p = p.semi_join(several, "service_id")
-    other = p.select(
-        "service_id", other_start="period_start", other_end="period_end", other_days="days", other_ccf="ccf"
-    )
-    met = p.inner_join(other, "service_id")
+    several = p.group_by("service").agg(times=p.reaches_next.sum()).filter(lambda t: t.times >= _CYCLES)
+    p = p.semi_join(several, "service")
+    other = p.select("service", other_start="period_start", other_end="period_end", other_days="days", other_ccf="ccf")
+    met = p.inner_join(other, "service")
     both = ibis.least(met.period_end, met.other_end).delta(ibis.greatest(met.period_start, met.other_start), unit="day")
     is_same = (met.period_start == met.other_start) & (met.period_end == met.other_end)
     met = met.filter((both > 0) & ~is_same)
-    return met.group_by("service_id", "period_start", "period_end").agg(
+    return met.group_by("service", "period_start", "period_end").agg(
         ccf_beside=(met.other_ccf * (both / met.other_days)).sum()
     )
 
 
-def periods_of(reads: ir.Table, year: Year) -> ir.Table:
-    """One row per service and period of the present occupant, with its neighbours: ccf a day, of the same dates last year."""
-    r = reads.filter(reads.is_own)
-    p = r.group_by(
-        "service_id", "slice_id", "customer_class", "dwelling_units", "period_start", "period_end", "days", "is_prior"
-    ).agg(
-        district_id=r.district_id.min(),
-        ccf=r.ccf_of_service.sum(),
-        records=r.records.sum(),
-        is_estimated=r.is_estimated.any(),
-        is_adjusted=r.is_adjusted.any(),
-    )
-    p = looked_up(p, _beside(p), ["service_id", "period_start", "period_end"], "ccf_beside")
+def periods_of(reads: ir.Table, crowded: ir.Table, year: Year) -> ir.Table:
+    """One row per service and period of the present occupant, of both years: ccf, ccf a day, how much of it is winter."""
+    of_crowded = reads.semi_join(crowded, "service").filter(reads.is_own)
+    p = _by_period(reads.filter(reads.is_own))
+    p = looked_up(p, _beside(_by_period(of_crowded)), ["service", "period_start", "period_end"], "ccf_beside")
     # Rounded, so that the order in which meters are added does not show.
     p = p.mutate(ccf=(p.ccf + p.ccf_beside.fill_null(0)).round(6)).drop("ccf_beside")
     begin, end = ibis.literal(year.window_start), ibis.literal(year.window_end)
@@ -206,11 +287,7 @@ def periods_of(reads: ir.Table, year: Year) -> ir.Table:
     p = p.mutate(winter_days=inside, a_day=p.ccf / p.days, middle=middle.cast("int64"))
     # Half a year away from the middle of the window is the height of the other season.
     of_year = ((p.middle - (year.window_end - year.window_start).days // 2) % 365 + 365) % 365
-    p = p.mutate(is_winter=(of_year < 92) | (of_year >= 273))
-    a_year_ago = ibis.range_window(
-        group_by="service_id", order_by="middle", preceding=(365 + _DAYS_AROUND, 365 - _DAYS_AROUND)
-    )
-    return p.mutate(a_day_last_year=p.a_day.mean().over(a_year_ago).round(9))
+    return p.mutate(is_winter=(of_year < 92) | (of_year >= 273))
 
 
 @ibis.udf.agg.builtin(name="quantile_disc")
@@ -219,60 +296,71 @@ def lower_quantile(value: float, at: float) -> float:  # type: ignore[empty-body
 
 
 def usual_of(periods: ir.Table) -> ir.Table:
-    """One row per service: the lower median of its use a day in winter (and the upper one), in summer and altogether, of both years."""
+    """One row per service: the lower median of its use a day in winter (and the upper one), in summer and altogether, of both years; the
+    most; and how many times the least that is (spread, empty where the least is next to nothing)."""
     p = periods
-    return p.group_by("service_id", "slice_id", "customer_class").agg(
+    u = p.group_by("service").agg(
         winter_a_day=lower_quantile(p.a_day, 0.5, where=p.is_winter),
         upper_winter_a_day=lower_quantile(p.a_day, 0.501, where=p.is_winter),
         summer_a_day=lower_quantile(p.a_day, 0.5, where=~p.is_winter),
         all_a_day=lower_quantile(p.a_day, 0.5),
+        most_a_day=p.a_day.max(),
+        least_a_day=p.a_day.min(),
         periods=ibis._.count(),
-        typical_days=p.days.median(where=~p.is_prior),
+        winter_most=p.a_day.max(where=p.is_winter & ~p.is_prior & (p.winter_days > 0)),
+        summer_least=p.a_day.min(where=~p.is_winter & ~p.is_prior),
+        shortest_days=p.days.min(where=~p.is_prior),
+        longest_days=p.days.max(where=~p.is_prior),
         has_a_year=p.period_end.max().delta(p.period_start.min(), unit="day") >= _A_YEAR,
+        first_middle=p.middle.min(),
+        last_middle=p.middle.max(),
     )
+    spread = ibis.ifelse(u.least_a_day > _NEXT_TO_NOTHING, u.most_a_day / u.least_a_day, ibis.null("float64"))
+    return u.mutate(spread=spread).drop("least_a_day")
 
 
-def looked_at(periods: ir.Table, usual: ir.Table, tolerance: tuple[Tolerance, ...]) -> ir.Table:
-    """This year's periods with what is usual: ccf_a_month, usual_ccf, last_year_ccf, class_ccf, and how many times the usual
-    is still no surprise (times); with their number in their service, and ccf_before and ccf_after, a month, beside them in time."""
-    of_class = usual.group_by("slice_id", "customer_class").agg(class_a_day=usual.winter_a_day.median())
-    p = periods.filter(~periods.is_prior)
-    in_time = ibis.window(group_by="service_id", order_by=["period_start", "period_end"])
-    p = p.mutate(
-        number=ibis.row_number().over(in_time),
-        ccf_before=p.a_day.lag().over(in_time) * MONTH_DAYS,
-        ccf_after=p.a_day.lead().over(in_time) * MONTH_DAYS,
-    )
-    p = looked_up(
-        p,
-        usual,
-        "service_id",
-        "winter_a_day",
-        "upper_winter_a_day",
-        "summer_a_day",
-        "all_a_day",
-        "typical_days",
-        "has_a_year",
-        "periods",
-    )
-    p = looked_up(p, of_class, ["slice_id", "customer_class"], "class_a_day")
+def classes_of(usual: ir.Table, services: ir.Table) -> ir.Table:
+    """One row per class of a slice: its median winter use, a month (class_ccf)."""
+    u = looked_up(usual.select("service", "winter_a_day"), services, "service", "slice_id", "customer_class")
+    return u.group_by("slice_id", "customer_class").agg(class_ccf=u.winter_a_day.median() * MONTH_DAYS)
+
+
+def last_year_of(periods: ir.Table, usual: ir.Table) -> ir.Table:
+    """One row per period of this year that it is known for: a_day_last_year, the mean use a day about the same dates a year before."""
+    most, least = 365 + _DAYS_AROUND, 365 - _DAYS_AROUND
+    now = periods.filter(~periods.is_prior).inner_join(usual.select("service", "first_middle"), "service")
+    now = now.filter(now.middle - now.first_middle >= least)
+    then = periods.inner_join(usual.select("service", "last_middle"), "service")
+    then = then.filter(then.last_middle - then.middle >= least)
+    then = then.select("service", then="middle", a_day_then="a_day")
+    met = now.inner_join(then, "service")
+    met = met.filter((met.middle - met.then).between(least, most))
+    return met.group_by("service", "period_start", "period_end").agg(a_day_last_year=met.a_day_then.mean().round(9))
+
+
+def looked_at(periods: ir.Table, last_year: ir.Table, usual: ir.Table) -> ir.Table:
+    """This year's periods with what is usual, a month: ccf_a_month, usual_ccf (in its season), upper_usual_ccf, all_ccf, last_year_ccf."""
+    period = ["service", "period_start", "period_end"]
+    p = looked_up(periods.filter(~periods.is_prior), last_year, period, "a_day_last_year")
+    p = looked_up(p, usual, "service", "winter_a_day", "upper_winter_a_day", "summer_a_day", "all_a_day")
     season = ibis.ifelse(p.is_winter, p.winter_a_day, p.summer_a_day)
     # Of two winter reads, the lower one is usual beside a high one, and the upper one beside a low one.
     upper = ibis.ifelse(p.is_winter, ibis.least(p.upper_winter_a_day, p.all_a_day), p.summer_a_day)
-    p = p.mutate(
+    return p.select(
+        *period, "district", "days", "ccf", "winter_days", "is_winter",
         ccf_a_month=p.a_day * MONTH_DAYS,
         usual_ccf=ibis.coalesce(season, p.all_a_day) * MONTH_DAYS,
-        upper_usual_ccf=ibis.greatest(ibis.coalesce(season, p.all_a_day), ibis.coalesce(upper, p.all_a_day))
-        * MONTH_DAYS,
+        upper_usual_ccf=ibis.greatest(ibis.coalesce(season, p.all_a_day), ibis.coalesce(upper, p.all_a_day)) * MONTH_DAYS,
+        all_ccf=p.all_a_day * MONTH_DAYS,
         last_year_ccf=p.a_day_last_year * MONTH_DAYS,
-        class_ccf=p.class_a_day * MONTH_DAYS,
-    )
-    *bounded, last = tolerance
-    bands = [(p.usual_ccf <= float(b.up_to_ccf_a_month or 0), float(b.times)) for b in bounded]
-    times = ibis.cases(*bands, else_=float(last.times)) if bands else ibis.literal(float(last.times))
-    return p.mutate(times=times).drop(
-        "winter_a_day", "upper_winter_a_day", "summer_a_day", "class_a_day", "a_day_last_year", "is_prior", "records", "is_estimated", "is_adjusted", "middle"
     )  # fmt: skip
+
+
+def no_surprise(usual_ccf: ir.FloatingValue, tolerance: tuple[Tolerance, ...]) -> ir.FloatingValue:
+    """How many times the usual (CCF a month) is still no surprise."""
+    *bounded, last = tolerance
+    bands = [(usual_ccf <= float(b.up_to_ccf_a_month or 0), float(b.times)) for b in bounded]
+    return ibis.cases(*bands, else_=float(last.times)) if bands else ibis.literal(float(last.times))
 
 
 def about_ten_or_a_hundred(ratio: ir.FloatingValue, limits: ReviewLimits) -> ir.BooleanValue:
