@@ -48,7 +48,7 @@ def _luhn(digits: ir.StringValue, longest: int) -> ir.BooleanValue:
     # Every second digit counts double, and of a result above 9 its digits are added.
     doubled = digits.translate("0123456789", "0246813579")
     single, double = (
-        _weighted_sum(text, lambda p, odd=odd: p % 2 == odd, longest)  # type: ignore[misc]
+        _weighted_sum(text, lambda p, odd=odd: int(p % 2 == odd), longest)  # type: ignore[misc]
         for odd, text in enumerate((digits, doubled))
     )
     return (single + double) % 10 == 0  # type: ignore[no-any-return]
