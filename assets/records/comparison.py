@@ -18,6 +18,7 @@ from validations.district import District, ReadingPairs, RegisterReadings
 
 _WHERE = ["source_file", "source_row", "source_column"]
 _PERIOD = ["district_account", "meter_id", "register_id", "period_start", "period_end"]
+_OF_USE = ("reason_code", "period_start", "registered_thousandths", "billed_thousandths")
 _EVERYTHING = [
     *_PERIOD,
     "opening_thousandths",
@@ -115,17 +116,19 @@ def use_between_readings(records: ir.Table, measure: RegisterReadings) -> ir.Tab
     if the use it gives is at most ``rollover_at_most``; else it is refused, and so is the reading after it if that is at or
     above the one before, because then nobody can tell which of the three is wrong.
     """
-    good = records.filter(records.reason_code.isnull())
+    # Records that cannot be used form series of their own, which nobody looks at: joining the others' use to them takes longer.
+    records = records.mutate(is_good=records.reason_code.isnull())
     series = ibis.window(
-        group_by=["district_account", "meter_id", "register_id"], order_by=["period_end", "source_file", "source_row"]
+        group_by=["is_good", "district_account", "meter_id", "register_id"],
+        order_by=["period_end", "source_file", "source_row"],
     )
-    reading = good.delivered_quantity_thousandths
-    stepped = good.mutate(
+    reading = records.delivered_quantity_thousandths
+    stepped = records.mutate(
         previous=reading.lag(1).over(series),
         before_previous=reading.lag(2).over(series),
-        previous_opens=(good.read_type == "opening").lag(1).over(series),
-        previous_date=good.period_end.lag(1).over(series),
-        previous_multiplier=good.multiplier_thousandths.lag(1).over(series),
+        previous_opens=(records.read_type == "opening").lag(1).over(series),
+        previous_date=records.period_end.lag(1).over(series),
+        previous_multiplier=records.multiplier_thousandths.lag(1).over(series),
     )
     use = stepped.delivered_quantity_thousandths - stepped.previous
     rolled = use < 0
@@ -138,9 +141,11 @@ def use_between_readings(records: ir.Table, measure: RegisterReadings) -> ir.Tab
     too_long = stepped.period_end.delta(stepped.previous_date, unit="day") > LONGEST_PERIOD_DAYS
     turned = ibis.ifelse(rolled, use + _full_turn(measure), use)
     volume = multiplied(turned, stepped.multiplier_thousandths)
-    measured = stepped.select(
-        *_WHERE,
-        code=ibis.cases(
+    used = ibis.ifelse(stepped.is_good, volume.value, ibis.null("int64"))
+    return stepped.select(
+        *(name for name in records.columns if name not in (*_OF_USE, "is_good")),
+        reason_code=ibis.cases(
+            (~stepped.is_good, stepped.reason_code),
             (opens, "opening_reading"),
             (_is_refused_step(stepped.delivered_quantity_thousandths, stepped.previous, measure), "reading_backward"),
             (doubtful.fill_null(False), "reading_backward"),
@@ -149,17 +154,10 @@ def use_between_readings(records: ir.Table, measure: RegisterReadings) -> ir.Tab
             *volume.problems,
             else_=ibis.null("string"),
         ),
-        opened_on=stepped.previous_date,
-        is_rollover=rolled.fill_null(False),
-        use_thousandths=volume.value,
-    )
-    used = looked_up(records, measured, _WHERE, "code", "opened_on", "is_rollover", "use_thousandths")
-    return used.mutate(
-        reason_code=ibis.coalesce(used.reason_code, used.code),
-        period_start=used.opened_on,
-        registered_thousandths=used.use_thousandths,
-        billed_thousandths=used.use_thousandths,
-        is_rollover=used.is_rollover.fill_null(False),
+        period_start=ibis.ifelse(stepped.is_good, stepped.previous_date, ibis.null("date")),
+        registered_thousandths=used,
+        billed_thousandths=used,
+        is_rollover=stepped.is_good & rolled.fill_null(False),
     )
 
 
