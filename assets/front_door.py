@@ -49,6 +49,7 @@ _TEXTS = ibis.schema({"source_file": "string", "source_row": "int64", "raw_text"
 _PLACE = "place_of_a_table_7be2d05f4c914a36_{}_"
 """Stands for a table's name in SQL that is kept: no other text of it is like it."""
 Made = Callable[..., ir.Table]
+"""A function of tables, by name."""
 
 
 def consumption(classified: ir.Table, entry: District) -> ir.Table:
@@ -136,7 +137,7 @@ class FrontDoor:
     def __post_init__(self) -> None:
         self._made: dict[str, ir.Table] = {}
         self._temporary: list[tuple[str, str]] = []
-        self._told = (self.entry.model_dump_json(), self.year.effective)
+        self._entry = self.entry.model_dump_json()
 
     def __getitem__(self, name: str) -> ir.Table:
         if not self._made:
@@ -144,7 +145,7 @@ class FrontDoor:
         return self._made[name]
 
     def _kept(self, name: str, function: Made, told: object = (), **tables: ir.Table) -> ir.Table:
-        """``function`` of ``tables``, computed now. ``told``: what else than the entry, the year and the tables' types it depends on."""
+        """``function`` of ``tables``, computed now. ``told``: what else than the tables' types it depends on."""
         return self._created("TABLE", name, self._sql(name, function, told, tables))
 
     def _shown(self, name: str, function: Made, told: object = (), **tables: ir.Table) -> ir.Table:
@@ -155,13 +156,7 @@ class FrontDoor:
         """SQL is built once for all files of one layout: that takes longer than running it on a small one."""
         schemas = {n: table.schema() for n, table in tables.items()}
         found = built(
-            (
-                "front door",
-                name,
-                self._told,
-                repr(told),
-                *((n, tuple(schema.items())) for n, schema in schemas.items()),
-            ),
+            ("front door", name, repr(told), *((n, tuple(schema.items())) for n, schema in schemas.items())),
             lambda: sql_of(
                 function(**{n: ibis.table(schema, name=_PLACE.format(n)) for n, schema in schemas.items()}),
                 OfDuckDB(self.con).to_sql,
@@ -209,8 +204,10 @@ class FrontDoor:
         if typed:
             classified = self._classified(typed)
             of_texts = self._together("texts", texts, _TEXTS)
-            taken = self._shown("consumption", partial(consumption, entry=self.entry), classified=classified)
-            left = self._shown("rejected_rows", self._rejected, classified=classified, texts=of_texts)
+            taken = self._shown(
+                "consumption", partial(consumption, entry=self.entry), self._entry, classified=classified
+            )
+            left = self._shown("rejected_rows", self._rejected, self._entry, classified=classified, texts=of_texts)
             self._add_periods(totals, taken)
         if unreadable:
             left = left.union(REJECTED_ROWS.of_rows(unreadable))
@@ -225,17 +222,16 @@ class FrontDoor:
 
     def _classified(self, typed: list[ir.Table]) -> ir.Table:
         """Records of all files, each consumption or with the reason why not."""
-        records, repeated = typed[0], None
+        tables = {"records": typed[0]}
         if len(typed) > 1:
-            records = self._together("records", [f'FROM "{t.get_name()}"' for t in typed], typed[0].schema())
+            parts = [f'FROM "{table.get_name()}"' for table in typed]
+            tables = {"records": self._together("records", parts, typed[0].schema())}
         if compares(self.entry):
-            near = self._kept("near", may_be_repeated, records=records)
-            repeated = self._kept("repeated", partial(repetitions, entry=self.entry), near=near)
-        tables = {"records": records} if repeated is None else {"records": records, "repeated": repeated}
-        function = partial(classified_records, entry=self.entry, **({} if repeated is not None else {"repeated": None}))
+            near = self._kept("near", may_be_repeated, **tables)
+            tables["repeated"] = self._kept("repeated", partial(repetitions, entry=self.entry), self._entry, near=near)
         # Use between readings is found once; what else there is to tell takes no longer than reading it would.
         made = self._kept if isinstance(self.entry.measure, RegisterReadings) else self._shown
-        return made("classified", function, **tables)
+        return made("classified", partial(classified_records, entry=self.entry), self._entry, **tables)
 
     def _rejected(self, classified: ir.Table, texts: ir.Table) -> ir.Table:
         return rejected_rows(with_texts(classified, texts), self.entry.district)
@@ -273,7 +269,7 @@ class FrontDoor:
         rows = self._kept(
             "reference",
             lambda source: reference_rows(replace(sheet, source=source), rule, reference),
-            (sheet.told, sheet.header),
+            (self._entry, sheet.told, sheet.header),
             source=self._stored(sheet.source),
         )
         fact |= {"rows_in_file": sheet.rows_in_file, "rows_of_layout": sheet.rows_in_file}
@@ -317,7 +313,7 @@ class FrontDoor:
             texts = text_records(replace(sheet, source=source), entry, file.source_file)
             return typed_records(texts, entry, self.year, known)
 
-        told = (file.source_file, sheet.told, sheet.header, sorted(sheet.blanks))
+        told = (self._entry, self.year.effective, file.source_file, sheet.told, sheet.header, sorted(sheet.blanks))
         tables = {"source": source} if known is None else {"source": source, "known": known}
         typed = self._kept("typed", partial(typed_of, self.entry), told, **tables)
         has_several = self.entry.month_columns is not None or self.entry.columns.registers > 1

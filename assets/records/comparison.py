@@ -161,7 +161,7 @@ def use_between_readings(records: ir.Table, measure: RegisterReadings) -> ir.Tab
     )
 
 
-def classified_records(records: ir.Table, entry: District, repeated: ir.Table | None) -> ir.Table:
+def classified_records(records: ir.Table, entry: District, repeated: ir.Table | None = None) -> ir.Table:
     """Typed records of all files of a district, each consumption (reason_code null) or with the reason why not.
 
     ``repeated``: of ``repetitions``; None if there are none.
