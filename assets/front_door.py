@@ -13,23 +13,28 @@ from __future__ import annotations
 import fnmatch
 import re
 import uuid
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ibis
+import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
+from assets.built_sql import Built, built, sql_of
+from assets.kept import OfDuckDB, as_typed, named_table
 from assets.readers.any_layout import read_rows, read_sheet
 from assets.readers.lines import forget_lines
-from assets.readers.sheet import Sheet, UnreadableFile
-from assets.records.account_numbers import cross_reference_rows
-from assets.records.comparison import classified_records
+from assets.readers.sheet import UnreadableFile
+from assets.records.account_numbers import known_accounts, reference_rows, refused_references
+from assets.records.comparison import classified_records, compares, may_be_repeated, repetitions
 from assets.records.fields import text_records
-from assets.records.values import thousandths, typed_records
+from assets.records.values import number_text, thousandths, typed_records
 from rate_tables.exact import stored_as
 from rate_tables.looked_up import looked_up
-from validations.district import District
+from validations.district import District, RegisterReadings
 from validations.reasons import REASONS
 from validations.tables import CONSUMPTION, DELIVERY_TOTALS, METERS, REJECTED_ROWS
 from validations.workspace import Year
@@ -38,6 +43,13 @@ _CYCLE_DAYS = {"monthly": (25, 36), "two_monthly": (52, 70), "quarterly": (80, 1
 """Typical length of a period: CalTRACK drops periods under 25 days, over 35 (monthly) or 70 (two-monthly)."""
 _FEWEST_SWAPPED_DATES = 3
 _LONGEST_RAW_TEXT = 4_000
+_WITHOUT_DATE = "date_unreadable"
+_WHERE = ["source_file", "source_row", "source_column"]
+_TEXTS = ibis.schema({"source_file": "string", "source_row": "int64", "raw_text": "string"})
+_PLACE = "place_of_a_table_7be2d05f4c914a36_{}_"
+"""Stands for a table's name in SQL that is kept: no other text of it is like it."""
+Made = Callable[..., ir.Table]
+"""A function of tables, by name."""
 
 
 def consumption(classified: ir.Table, entry: District) -> ir.Table:
@@ -54,16 +66,21 @@ def consumption(classified: ir.Table, entry: District) -> ir.Table:
     )
 
 
-def texts_of(sheet: Sheet, source_file: str) -> ir.Table:
-    """The rows of a file as they stand there: source_file, source_row, raw_text."""
-    return sheet.rows.select("source_row", "raw_text", source_file=ibis.literal(source_file))
+def with_texts(classified: ir.Table, texts: ir.Table) -> ir.Table:
+    """Records that are not consumption, with raw_text. Hardly any are, so no record carries its text along.
 
-
-def with_texts(classified: ir.Table, texts: list[ir.Table]) -> ir.Table:
-    """Records that are not consumption, with raw_text. Hardly any are, so no record carries its text along."""
+    ``texts``: the rows of all files as they stand there: source_file, source_row, raw_text.
+    """
     left = classified.filter(classified.reason_code.notnull())
-    return looked_up(
-        left, ibis.union(*texts) if len(texts) > 1 else texts[0], ["source_file", "source_row"], "raw_text"
+    return looked_up(left, texts, ["source_file", "source_row"], "raw_text")
+
+
+def spans(consumption: ir.Table) -> ir.Table:
+    """What each file's consumption spans: source_file, first_day, last_day, typical_days."""
+    return consumption.group_by("source_file").agg(
+        first_day=consumption.period_start.min(),
+        last_day=consumption.period_end.max(),
+        typical_days=stored_as(consumption.days.quantile(0.5), "int64"),
     )
 
 
@@ -119,24 +136,55 @@ class FrontDoor:
 
     def __post_init__(self) -> None:
         self._made: dict[str, ir.Table] = {}
-        self._temporary: list[str] = []
-        self._texts: list[ir.Table] = []
+        self._temporary: list[tuple[str, str]] = []
+        self._entry = self.entry.model_dump_json()
 
     def __getitem__(self, name: str) -> ir.Table:
         if not self._made:
             self._read()
         return self._made[name]
 
-    def _kept(self, name: str, table: ir.Table) -> ir.Table:
-        """A lazy table computed once, because more than one output is made from it."""
+    def _kept(self, name: str, function: Made, told: object = (), **tables: ir.Table) -> ir.Table:
+        """``function`` of ``tables``, computed now. ``told``: what else than the tables' types it depends on."""
+        return self._created("TABLE", name, self._sql(name, function, told, tables))
+
+    def _shown(self, name: str, function: Made, told: object = (), **tables: ir.Table) -> ir.Table:
+        """The same, computed by whoever reads it."""
+        return self._created("VIEW", name, self._sql(name, function, told, tables))
+
+    def _sql(self, name: str, function: Made, told: object, tables: dict[str, ir.Table]) -> Built:
+        """SQL is built once for all files of one layout: that takes longer than running it on a small one."""
+        schemas = {n: table.schema() for n, table in tables.items()}
+        found = built(
+            ("front door", name, repr(told), *((n, tuple(schema.items())) for n, schema in schemas.items())),
+            lambda: sql_of(
+                function(**{n: ibis.table(schema, name=_PLACE.format(n)) for n, schema in schemas.items()}),
+                OfDuckDB(self.con).to_sql,
+            ),
+        )
+        sql = found.sql
+        for n, table in tables.items():
+            sql = sql.replace(_PLACE.format(n), table.get_name())
+        return replace(found, sql=sql)
+
+    def _created(self, kind: str, name: str, found: Built) -> ir.Table:
         unique = f"{name}_{uuid.uuid4().hex}"
-        self._temporary.append(unique)
-        return self.con.create_table(unique, table, temp=True)
+        self._temporary.append((kind, unique))
+        self.con.raw_sql(f'CREATE TEMP {kind} "{unique}" AS {as_typed(found.sql, found.schema)}')
+        return named_table(self.con, unique, found.schema)
+
+    def _together(self, name: str, parts: list[str], schema: ibis.Schema) -> ir.Table:
+        """Tables of several files as one. ``parts``: SQL of each."""
+        return self._created("VIEW", name, Built(" UNION ALL ".join(parts), schema, ()))
+
+    def _asked(self, sql: str) -> list[tuple[Any, ...]]:
+        return self.con.raw_sql(sql).fetchall()  # type: ignore[no-any-return]
 
     def _read(self) -> None:
-        totals, parts, left_of_sheets, unreadable = list[dict[str, Any]](), list[ir.Table](), list[ir.Table](), []
+        totals, typed, texts, unreadable = list[dict[str, Any]](), list[ir.Table](), list[str](), []
         sheets, others = self._cross_references_first()
         known: ir.Table | None = None
+        left_of_sheets = list[ir.Table]()
         for file in (*sheets, *others):
             fact = self._fact(file)
             totals.append(fact)
@@ -145,30 +193,48 @@ class FrontDoor:
                     known, refused = self._cross_reference(file, fact, known)
                     left_of_sheets.append(refused)
                 else:
-                    parts.append(self._records(file, fact, known))
+                    records, source = self._records(file, fact, known)
+                    typed.append(records)
+                    texts.append(_text_sql(file, source))
             except UnreadableFile as error:
                 fact |= {"unreadable": True, "message": str(error)}
                 unreadable.append(self._unreadable(file.source_file, str(error)))
 
-        if parts:
-            classified = self._kept(
-                "classified", classified_records(ibis.union(*parts) if len(parts) > 1 else parts[0], self.entry)
+        taken, left = CONSUMPTION.empty(), REJECTED_ROWS.empty()
+        if typed:
+            classified = self._classified(typed)
+            of_texts = self._together("texts", texts, _TEXTS)
+            taken = self._shown(
+                "consumption", partial(consumption, entry=self.entry), self._entry, classified=classified
             )
-            taken = consumption(classified, self.entry)
-            left = rejected_rows(with_texts(classified, self._texts), self.entry.district)
-        else:
-            taken, left = CONSUMPTION.empty(), REJECTED_ROWS.empty()
+            left = self._shown("rejected_rows", self._rejected, self._entry, classified=classified, texts=of_texts)
+            self._add_periods(totals, taken)
         if unreadable:
             left = left.union(REJECTED_ROWS.of_rows(unreadable))
         for refused in left_of_sheets:
-            left = left.union(rejected_rows(refused, self.entry.district))
-        self._add_periods(totals, taken)
+            left = left.union(refused)
         self._made = {
             "consumption": taken,
-            "meters": meters(taken),
+            "meters": self._shown("meters", meters, consumption=taken) if typed else METERS.empty(),
             "rejected_rows": left,
             "delivery_totals": DELIVERY_TOTALS.of_rows(totals),
         }
+
+    def _classified(self, typed: list[ir.Table]) -> ir.Table:
+        """Records of all files, each consumption or with the reason why not."""
+        tables = {"records": typed[0]}
+        if len(typed) > 1:
+            parts = [f'FROM "{table.get_name()}"' for table in typed]
+            tables = {"records": self._together("records", parts, typed[0].schema())}
+        if compares(self.entry):
+            near = self._kept("near", may_be_repeated, **tables)
+            tables["repeated"] = self._kept("repeated", partial(repetitions, entry=self.entry), self._entry, near=near)
+        # Use between readings is found once; what else there is to tell takes no longer than reading it would.
+        made = self._kept if isinstance(self.entry.measure, RegisterReadings) else self._shown
+        return made("classified", partial(classified_records, entry=self.entry), self._entry, **tables)
+
+    def _rejected(self, classified: ir.Table, texts: ir.Table) -> ir.Table:
+        return rejected_rows(with_texts(classified, texts), self.entry.district)
 
     def _fact(self, file: DeliveredFile) -> dict[str, Any]:
         """The file's row in ``delivery_totals``, before it is read."""
@@ -200,17 +266,40 @@ class FrontDoor:
             raise UnreadableFile("the delivery has more than one cross-reference sheet; which one counts?")
         columns = {"delivered": reference.delivered, "known_as": reference.known_as}
         sheet = read_rows(self.con, file.path, reference.layout, columns, self.scratch)
-        rows = cross_reference_rows(sheet, rule, reference)
+        rows = self._kept(
+            "reference",
+            lambda source: reference_rows(replace(sheet, source=source), rule, reference),
+            (self._entry, sheet.told, sheet.header),
+            source=self._stored(sheet.source),
+        )
         fact |= {"rows_in_file": sheet.rows_in_file, "rows_of_layout": sheet.rows_in_file}
-        refused = rows.refused.mutate(
-            source_file=ibis.literal(file.source_file),
+        refused = self._shown(
+            "refused_references",
+            partial(self._refused_references, source_file=file.source_file),
+            file.source_file,
+            rows=rows,
+        )
+        return self._kept("known", known_accounts, reference_rows=rows), refused
+
+    def _refused_references(self, rows: ir.Table, source_file: str) -> ir.Table:
+        refused = refused_references(rows).mutate(
+            source_file=ibis.literal(source_file),
             source_column=ibis.literal(""),
             delivered_quantity_thousandths=ibis.null("int64"),
         )
-        return self._kept("known", rows.usable), self._kept("refused", refused)
+        return rejected_rows(refused, self.entry.district)
 
-    def _records(self, file: DeliveredFile, fact: dict[str, Any], known: ir.Table | None) -> ir.Table:
-        """The file's typed records. UnreadableFile if it has not the announced layout."""
+    def _stored(self, source: ir.Table) -> ir.Table:
+        """What was read as a table of the database."""
+        if isinstance(source.op(), ops.DatabaseTable):
+            return source
+        name = f"cells_{uuid.uuid4().hex}"
+        self._temporary.append(("TABLE", name))
+        self.con.create_table(name, source, temp=True)
+        return named_table(self.con, name, source.schema())
+
+    def _records(self, file: DeliveredFile, fact: dict[str, Any], known: ir.Table | None) -> tuple[ir.Table, ir.Table]:
+        """The file's typed records, and its rows as they stand there. UnreadableFile if it has not the announced layout."""
         reference = self.entry.account_numbers.cross_reference
         if reference is not None and known is None:
             raise UnreadableFile(
@@ -218,55 +307,57 @@ class FrontDoor:
                 "accounts these are"
             )
         sheet = read_sheet(self.con, file.path, self.entry, self.scratch)
-        texts = text_records(sheet, self.entry, file.source_file)
-        typed = self._kept("typed", typed_records(texts, self.entry, self.year, known))
-        self._texts.append(texts_of(sheet, file.source_file))
-        self._refuse_swapped_dates(texts, typed, known)
-        fact |= self._facts(sheet, typed)
-        return typed
+        source = self._stored(sheet.source)
 
-    def _refuse_swapped_dates(self, texts: ir.Table, typed: ir.Table, known: ir.Table | None) -> None:
-        """UnreadableFile if dates that cannot be read all can with day and month exchanged: then those that can be read are
-        wrong too."""
+        def typed_of(entry: District, source: ir.Table, known: ir.Table | None = None) -> ir.Table:
+            texts = text_records(replace(sheet, source=source), entry, file.source_file)
+            return typed_records(texts, entry, self.year, known)
+
+        told = (self._entry, self.year.effective, file.source_file, sheet.told, sheet.header, sorted(sheet.blanks))
+        tables = {"source": source} if known is None else {"source": source, "known": known}
+        typed = self._kept("typed", partial(typed_of, self.entry), told, **tables)
+        has_several = self.entry.month_columns is not None or self.entry.columns.registers > 1
+        rows_of = "DISTINCT source_row" if has_several else "*"
+        counted = f"count(*), count({rows_of}), sum(delivered_quantity_thousandths), count(*) FILTER (reason_code = '{_WITHOUT_DATE}')"
+        ((records, rows, quantity, without_date),) = self._asked(f'SELECT {counted} FROM "{typed.get_name()}"')  # noqa: S608 - names of ours
+        self._refuse_swapped_dates(typed_of, told, typed, without_date, tables)
+        fact |= {
+            "rows_in_file": sheet.rows_in_file, "rows_of_layout": sheet.rows_in_file - rows, "records": records,
+            "delivered_quantity_thousandths": int(quantity or 0),
+            "control_records": self._stated_records(sheet.control_records),
+            "control_quantity_thousandths": self._stated_quantity(sheet.control_quantity),
+        }  # fmt: skip
+        return typed, source
+
+    def _refuse_swapped_dates(
+        self, typed_of: Made, told: object, typed: ir.Table, count: int, tables: dict[str, ir.Table]
+    ) -> None:
+        """UnreadableFile if dates that cannot be read (``count`` of them) all can with day and month exchanged: then those that can
+        be read are wrong too."""
         written = self.entry.date_format
-        if "%d" not in written or "%m" not in written:
-            return
-        unreadable = typed.filter(typed.reason_code == "date_unreadable")
-        count = int(unreadable.count().execute())
-        if count < _FEWEST_SWAPPED_DATES:
+        if "%d" not in written or "%m" not in written or count < _FEWEST_SWAPPED_DATES:
             return
         swapped = written.replace("%d", "%!").replace("%m", "%d").replace("%!", "%m")
-        other_way = typed_records(texts, self.entry.model_copy(update={"date_format": swapped}), self.year, known)
-        where = ["source_file", "source_row", "source_column"]
-        still = other_way.filter(other_way.reason_code == "date_unreadable").semi_join(unreadable, where)
-        if count > 10 * int(still.count().execute()):
+        other_way = self.entry.model_copy(update={"date_format": swapped})
+
+        def still_unreadable(source: ir.Table, typed: ir.Table, **tables: ir.Table) -> ir.Table:
+            wrong = typed.filter(typed.reason_code == _WITHOUT_DATE)
+            again = typed_of(other_way, source.semi_join(wrong, "source_row"), **tables)
+            return again.filter(again.reason_code == _WITHOUT_DATE).semi_join(wrong, _WHERE).agg(n=ibis._.count())
+
+        still = self._shown("still_unreadable", still_unreadable, told, typed=typed, **tables)
+        ((left,),) = self._asked(f'FROM "{still.get_name()}"')
+        if count > 10 * left:
             raise UnreadableFile(
                 f"{count:,} records have dates that cannot be read as {written} and can as {swapped}: day and month are exchanged"
             )
 
     def _add_periods(self, totals: list[dict[str, Any]], taken: ir.Table) -> None:
         """What each file's consumption spans."""
-        spans = taken.group_by("source_file").agg(
-            first_day=taken.period_start.min(),
-            last_day=taken.period_end.max(),
-            typical_days=stored_as(taken.days.quantile(0.5), "int64"),
-        )
-        found = {row.pop("source_file"): row for row in spans.to_pyarrow().to_pylist()} if self.files else {}
+        found = self._shown("spans", spans, consumption=taken)
+        of_files = {name: facts for name, *facts in self._asked(f'FROM "{found.get_name()}"')}
         for fact in totals:
-            fact |= found.get(fact["source_file"], {})
-
-    def _facts(self, sheet: Sheet, typed: ir.Table) -> dict[str, Any]:
-        counted = (
-            typed.agg(n=typed.count(), q=typed.delivered_quantity_thousandths.sum().cast("int64"))
-            .to_pyarrow()
-            .to_pylist()[0]
-        )
-        return {
-            "rows_in_file": sheet.rows_in_file, "rows_of_layout": sheet.rows_of_layout, "records": counted["n"],
-            "delivered_quantity_thousandths": counted["q"] or 0,
-            "control_records": self._stated_records(sheet.control_records),
-            "control_quantity_thousandths": self._stated_quantity(sheet.control_quantity),
-        }  # fmt: skip
+            fact |= dict(zip(found.columns[1:], of_files.get(fact["source_file"], ()), strict=False))
 
     def _stated_records(self, text: str | None) -> int | None:
         """The count that the file states of itself, in records: a row holds one for each register with columns of its own."""
@@ -281,7 +372,7 @@ class FrontDoor:
         if texts is None:
             return None
         cells = ibis.memtable({"text": [t for t in texts if t]}, schema={"text": "string"})
-        value = thousandths(cells.text, self.entry.volume, allow_negative=True).value
+        value = thousandths(number_text(cells.text, self.entry.volume), self.entry.volume, allow_negative=True).value
         total = self.con.to_pyarrow(stored_as(value.sum(), "int64")).as_py()
         if total is None and self.entry.trailer is not None:
             raise UnreadableFile(f"the trailer should state the total and says {texts[0][:40]!r}")
@@ -295,6 +386,12 @@ class FrontDoor:
         }  # fmt: skip
 
     def close(self) -> None:
-        for name in self._temporary:
-            self.con.drop_table(name, force=True)
+        for kind, name in reversed(self._temporary):
+            self.con.raw_sql(f'DROP {kind} IF EXISTS "{name}"')
         forget_lines(self.con)
+
+
+def _text_sql(file: DeliveredFile, source: ir.Table) -> str:
+    """SQL of a file's rows as they stand there."""
+    name = file.source_file.replace("'", "''")
+    return f"SELECT '{name}' AS source_file, source_row, raw_text FROM \"{source.get_name()}\""  # noqa: S608 - a name of ours

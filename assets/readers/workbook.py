@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ibis
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from assets.readers import workbook_process
@@ -73,11 +72,12 @@ def read_workbook(
     finally:
         target.unlink(missing_ok=True)
     facts = json.loads(table.schema.metadata[b"sheet"])
-    rows = table.replace_schema_metadata().append_column("problem", pa.nulls(table.num_rows, pa.string()))
     return Sheet(
-        ibis.memtable(rows),
+        ibis.memtable(table.replace_schema_metadata()),
+        lambda cells: cells.mutate(problem=ibis.null("string")),
+        (),
         facts["header"],
         facts["rows_in_file"],
-        facts["rows_in_file"] - table.num_rows,
+        frozenset(facts["blanks"]),
         control_quantity=facts["totals"],
     )

@@ -18,8 +18,10 @@ import json
 import resource
 import sys
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 
+from assets.readers.blanks import blanks_in
 from assets.readers.header_names import joined_names
 
 _LARGEST_EXACT_FLOAT = 2**53
@@ -99,7 +101,8 @@ def read(request: dict[str, Any]) -> None:
         source_rows.append(number)
         raw_texts.append("\t".join(row))
         fields.append(row)
-    facts = {"header": header, "rows_in_file": len(cells), "totals": totals}
+    blanks = blanks_in("".join(chain.from_iterable(fields)).encode())
+    facts = {"header": header, "rows_in_file": len(cells), "totals": totals, "blanks": "".join(blanks)}
     schema = pa.schema(
         {"source_row": pa.int64(), "raw_text": pa.string(), "fields": pa.list_(pa.string())},
         metadata={"sheet": json.dumps(facts)},

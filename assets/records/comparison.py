@@ -11,7 +11,6 @@ import datetime as dt
 import ibis
 import ibis.expr.types as ir
 
-from assets.kept import kept
 from assets.records.values import LONGEST_PERIOD_DAYS, multiplied
 from rate_tables.exact import whole
 from rate_tables.looked_up import looked_up
@@ -19,6 +18,14 @@ from validations.district import District, ReadingPairs, RegisterReadings
 
 _WHERE = ["source_file", "source_row", "source_column"]
 _PERIOD = ["district_account", "meter_id", "register_id", "period_start", "period_end"]
+_OF_USE = ("reason_code", "period_start", "registered_thousandths", "billed_thousandths")
+_EVERYTHING = [
+    *_PERIOD,
+    "opening_thousandths",
+    "registered_thousandths",
+    "delivered_quantity_thousandths",
+    "read_type",
+]
 
 
 @ibis.udf.scalar.builtin(name="hash", signature=(("string", "string", "string", "date", "date"), "uint64"))
@@ -26,35 +33,28 @@ def _hash_of_period(account: str, meter: str, register: str, start: dt.date, end
     """DuckDB's hash: the same for equal values, missing ones too."""
 
 
-def _with_reason(records: ir.Table, found: ir.Table) -> ir.Table:
-    """``records`` with ``reason_code`` set where ``found`` (source_* and code) names the row."""
-    judged = looked_up(records, found, _WHERE, "code")
-    return judged.mutate(reason_code=ibis.coalesce(judged.reason_code, judged.code)).drop("code")
+def compares(entry: District) -> bool:
+    """Whether records of a district are compared with each other at all."""
+    return entry.exact_duplicate == "duplicate" or entry.same_period_other_values == "refuse"
 
 
-def without_duplicates(records: ir.Table, entry: District) -> ir.Table:
-    """Records where an exact repetition, and the same meter and period with other values, have their reason code.
-
-    The first of equal rows (by file and row) stays. Of rows that contradict each other none stays, unless the entry says
-    that they are registers to be added.
-    """
-    everything = [
-        *_PERIOD,
-        "opening_thousandths",
-        "registered_thousandths",
-        "delivered_quantity_thousandths",
-        "read_type",
-    ]
+def may_be_repeated(records: ir.Table) -> ir.Table:
+    """Records whose meter and period may stand more than once: comparing every one would sort the whole delivery."""
     good = records.filter(records.reason_code.isnull())
-    if entry.exact_duplicate != "duplicate" and entry.same_period_other_values != "refuse":
-        return records
-    # Only records whose meter and period may stand more than once are compared: comparing every one would sort the whole delivery.
     hashed = good.mutate(period_hash=_hash_of_period(*(good[name] for name in _PERIOD)))
     repeated = hashed.group_by("period_hash").agg(times=ibis._.count()).filter(ibis._.times > 1)
-    near = kept(hashed.semi_join(repeated, "period_hash").select(*_WHERE, *everything))
+    return hashed.semi_join(repeated, "period_hash").select(*_WHERE, *_EVERYTHING)
+
+
+def repetitions(near: ir.Table, entry: District) -> ir.Table:
+    """Where (source_*) an exact repetition stands, and the same meter and period with other values, and the ``code`` of which it is.
+
+    The first of equal rows (by file and row) stays. Of rows that contradict each other none stays, unless the entry says
+    that they are registers to be added. ``near``: of ``may_be_repeated``.
+    """
     found = list[ir.Table]()
     if entry.exact_duplicate == "duplicate":
-        ranked = _null_safe_keys(near, everything)
+        ranked = _null_safe_keys(near, _EVERYTHING)
         ranked = ranked.mutate(rank=ibis.row_number().over(group_by="row_key", order_by=_WHERE))
         again = ranked.filter(ranked.rank > 0)
         found.append(again.select(*_WHERE, code=ibis.literal("exact_duplicate")))
@@ -68,7 +68,7 @@ def without_duplicates(records: ir.Table, entry: District) -> ir.Table:
         )
         both = keyed.semi_join(contradicting, "row_key")
         found.append(both.select(*_WHERE, code=ibis.literal("same_period_other_values")))
-    return _with_reason(records, ibis.union(*found) if len(found) > 1 else found[0])
+    return ibis.union(*found) if len(found) > 1 else found[0]
 
 
 def _null_safe_keys(table: ir.Table, columns: list[str]) -> ir.Table:
@@ -116,17 +116,19 @@ def use_between_readings(records: ir.Table, measure: RegisterReadings) -> ir.Tab
     if the use it gives is at most ``rollover_at_most``; else it is refused, and so is the reading after it if that is at or
     above the one before, because then nobody can tell which of the three is wrong.
     """
-    good = records.filter(records.reason_code.isnull())
+    # Records that cannot be used form series of their own, which nobody looks at: joining the others' use to them takes longer.
+    records = records.mutate(is_good=records.reason_code.isnull())
     series = ibis.window(
-        group_by=["district_account", "meter_id", "register_id"], order_by=["period_end", "source_file", "source_row"]
+        group_by=["is_good", "district_account", "meter_id", "register_id"],
+        order_by=["period_end", "source_file", "source_row"],
     )
-    reading = good.delivered_quantity_thousandths
-    stepped = good.mutate(
+    reading = records.delivered_quantity_thousandths
+    stepped = records.mutate(
         previous=reading.lag(1).over(series),
         before_previous=reading.lag(2).over(series),
-        previous_opens=(good.read_type == "opening").lag(1).over(series),
-        previous_date=good.period_end.lag(1).over(series),
-        previous_multiplier=good.multiplier_thousandths.lag(1).over(series),
+        previous_opens=(records.read_type == "opening").lag(1).over(series),
+        previous_date=records.period_end.lag(1).over(series),
+        previous_multiplier=records.multiplier_thousandths.lag(1).over(series),
     )
     use = stepped.delivered_quantity_thousandths - stepped.previous
     rolled = use < 0
@@ -139,9 +141,11 @@ def use_between_readings(records: ir.Table, measure: RegisterReadings) -> ir.Tab
     too_long = stepped.period_end.delta(stepped.previous_date, unit="day") > LONGEST_PERIOD_DAYS
     turned = ibis.ifelse(rolled, use + _full_turn(measure), use)
     volume = multiplied(turned, stepped.multiplier_thousandths)
-    measured = stepped.select(
-        *_WHERE,
-        code=ibis.cases(
+    used = ibis.ifelse(stepped.is_good, volume.value, ibis.null("int64"))
+    return stepped.select(
+        *(name for name in records.columns if name not in (*_OF_USE, "is_good")),
+        reason_code=ibis.cases(
+            (~stepped.is_good, stepped.reason_code),
             (opens, "opening_reading"),
             (_is_refused_step(stepped.delivered_quantity_thousandths, stepped.previous, measure), "reading_backward"),
             (doubtful.fill_null(False), "reading_backward"),
@@ -150,23 +154,22 @@ def use_between_readings(records: ir.Table, measure: RegisterReadings) -> ir.Tab
             *volume.problems,
             else_=ibis.null("string"),
         ),
-        opened_on=stepped.previous_date,
-        is_rollover=rolled.fill_null(False),
-        use_thousandths=volume.value,
-    )
-    used = looked_up(records, measured, _WHERE, "code", "opened_on", "is_rollover", "use_thousandths")
-    return used.mutate(
-        reason_code=ibis.coalesce(used.reason_code, used.code),
-        period_start=used.opened_on,
-        registered_thousandths=used.use_thousandths,
-        billed_thousandths=used.use_thousandths,
-        is_rollover=used.is_rollover.fill_null(False),
+        period_start=ibis.ifelse(stepped.is_good, stepped.previous_date, ibis.null("date")),
+        registered_thousandths=used,
+        billed_thousandths=used,
+        is_rollover=stepped.is_good & rolled.fill_null(False),
     )
 
 
-def classified_records(records: ir.Table, entry: District) -> ir.Table:
-    """Typed records of all files of a district, each consumption (reason_code null) or with the reason why not."""
-    told_apart = without_duplicates(records, entry)
+def classified_records(records: ir.Table, entry: District, repeated: ir.Table | None = None) -> ir.Table:
+    """Typed records of all files of a district, each consumption (reason_code null) or with the reason why not.
+
+    ``repeated``: of ``repetitions``; None if there are none.
+    """
+    told_apart = records
+    if repeated is not None:
+        judged = looked_up(records, repeated, _WHERE, "code")
+        told_apart = judged.mutate(reason_code=ibis.coalesce(judged.reason_code, judged.code)).drop("code")
     if isinstance(entry.measure, RegisterReadings):
         return use_between_readings(told_apart, entry.measure)
     if isinstance(entry.measure, ReadingPairs):

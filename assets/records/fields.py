@@ -7,6 +7,8 @@ Does not belong here: what a text means (``values``).
 from __future__ import annotations
 
 import datetime as dt
+from functools import reduce
+from operator import or_
 
 import ibis
 import ibis.expr.types as ir
@@ -15,7 +17,11 @@ from assets.readers.sheet import Sheet, UnreadableFile
 from validations.district import District
 from validations.layout import OF_REGISTERS, AtPosition, ColumnRef, field_of_register
 
-_OF_ROW = ["source_file", "source_row", "raw_text", "has_blanks", "problem"]
+_OF_ROW = ["source_file", "source_row", "problem", "has_control"]
+_IDS = ("account", "meter", "register_id")
+_AROUND_FIELDS = " \t\n\r\v\f"
+_BETWEEN_FIELDS = "\t\n"
+"""Control characters that a row may hold, but no identifier."""
 
 
 def index_of(reference: ColumnRef, field: str, header: list[str]) -> int:
@@ -50,9 +56,30 @@ def _months(header: list[str], header_format: str) -> list[tuple[int, str, dt.da
     return found
 
 
-def _text(rows: ir.Table, index: int) -> ir.StringValue:
+def _holds(text: ir.StringValue, characters: str) -> ir.BooleanValue:
+    """Whether a text holds one of some characters."""
+    return reduce(or_, (text.contains(c) for c in characters), ibis.literal(False))  # type: ignore[no-any-return]
+
+
+def _text(rows: ir.Table, index: int, blanks: frozenset[str]) -> ir.StringValue:
+    """A field without the blanks around it. Stripping costs more than all else that is done with it: hardly any field needs it."""
     text = rows.fields[index].fill_null("")
-    return ibis.ifelse(rows.has_blanks, text.strip(), text)
+    at_an_end = [found for c in _stripped(blanks) for found in (text.startswith(c), text.endswith(c))]
+    return ibis.ifelse(rows.has_blanks & reduce(or_, at_an_end), text.strip(), text) if at_an_end else text
+
+
+def _stripped(blanks: frozenset[str]) -> str:
+    return "".join(c for c in _AROUND_FIELDS if c in blanks)
+
+
+def _with_control(rows: ir.Table, ids: list[ir.StringValue], blanks: frozenset[str]) -> ir.BooleanValue:
+    """Whether a row holds a control character, or an identifier one that may stand between fields."""
+    found = ibis.literal(False)
+    if blanks - {" ", *_BETWEEN_FIELDS}:
+        found = rows.raw_text.re_search(r"[\x00-\x08\x0b-\x1f\x7f]")
+    if within := "".join(c for c in _BETWEEN_FIELDS if c in blanks):
+        found = reduce(or_, (_holds(text, within) for text in ids), found)
+    return found
 
 
 def _cells(rows: ir.Table, shared: dict[str, ir.Value], cells: list[dict[str, ir.Value]]) -> ir.Table:
@@ -63,14 +90,14 @@ def _cells(rows: ir.Table, shared: dict[str, ir.Value], cells: list[dict[str, ir
 
 
 def text_records(sheet: Sheet, entry: District, source_file: str) -> ir.Table:
-    """One row per record: source_file, source_row, source_column, register_place, raw_text, has_blanks (blanks or control
-    characters in the row), problem, and the entry's fields as text.
+    """One row per record: source_file, source_row, source_column, register_place, has_control (a control character where none
+    may be), problem, and the entry's fields as text.
 
     A record is a row of the sheet; or a cell of it where months are columns (then with month_start and month_end dates), or
     where the registers of a compound meter are columns. UnreadableFile if the header lacks a column.
     """
-    # Stripping a field costs more than all else that is done with it, and hardly any row needs it.
-    has_blanks = sheet.rows.raw_text.re_search(r"[\x00-\x20\x7f]")
+    blanks = sheet.blanks
+    has_blanks = _holds(sheet.rows.raw_text, _stripped(blanks))
     rows = sheet.rows.mutate(source_file=ibis.literal(source_file), has_blanks=has_blanks)
     indexes = {name: index_of(ref, name, sheet.header) for name, ref in entry.columns.named().items()}
     registers = entry.columns.registers
@@ -79,12 +106,13 @@ def text_records(sheet: Sheet, entry: District, source_file: str) -> ir.Table:
         for place in range(1, registers + 1)
     ]
     of_row = {name: index for name, index in indexes.items() if not any(index in r.values() for r in of_registers)}
-    texts = {name: _text(rows, index) for name, index in of_row.items()}
+    texts = {name: _text(rows, index, blanks) for name, index in of_row.items()}
+    rows = rows.mutate(has_control=_with_control(rows, [texts[name] for name in _IDS if name in texts], blanks))
 
     if entry.month_columns:
         months = _months(sheet.header, entry.month_columns.header_format)
         cells = [
-            {"source_column": ibis.literal(name), "register_place": ibis.literal(1, "int64"), "volume": _text(rows, index),
+            {"source_column": ibis.literal(name), "register_place": ibis.literal(1, "int64"), "volume": _text(rows, index, blanks),
              "month_start": ibis.literal(first), "month_end": ibis.literal(after)}
             for index, name, first, after in months
         ]  # fmt: skip
@@ -93,11 +121,11 @@ def text_records(sheet: Sheet, entry: District, source_file: str) -> ir.Table:
         cells = [
             {"source_column": ibis.literal(_shown(next(iter(columns.values())), sheet.header)),
              "register_place": ibis.literal(place, "int64"),
-             **{name: _text(rows, index) for name, index in columns.items()}}
+             **{name: _text(rows, index, blanks) for name, index in columns.items()}}
             for place, columns in enumerate(of_registers, start=1)
         ]  # fmt: skip
         return _cells(rows, texts, cells)
-    texts |= {name: _text(rows, index) for name, index in of_registers[0].items()}
+    texts |= {name: _text(rows, index, blanks) for name, index in of_registers[0].items()}
     return rows.select(*_OF_ROW, source_column=ibis.literal(""), register_place=ibis.literal(1, "int64"), **texts)
 
 

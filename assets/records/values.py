@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import ibis
 import ibis.expr.types as ir
 
-from assets.records.account_numbers import AccountNumber, account_number
+from assets.records.account_numbers import account_number
 from rate_tables.exact import stored_as, truncating_divide
 from rate_tables.looked_up import looked_up
 from validations.district import BillMonth, District, ReadingPairs, RegisterReadings, Usage, Volume
@@ -22,6 +22,9 @@ from validations.workspace import Year
 LONGEST_PERIOD_DAYS = 400
 LARGEST_VOLUME_THOUSANDTHS = 10_000_000_000
 _LONGEST_FIELD = 200
+_NUMBERS = ("volume", "registered_volume", "reading", "previous_reading", "multiplier")
+_NOT_IN_REFERENCE = "account_not_in_cross_reference"
+_FIRST_OF_1900 = dt.date(1900, 1, 1)
 _AFTER_YEAR = {"refuse": "period_in_the_future", "set_aside": "period_after_year"}
 
 
@@ -57,8 +60,9 @@ def _settled(records: ir.Table, **values: _Value) -> tuple[ir.Table, dict[str, _
 
 def _date(text: ir.StringValue, date_format: str) -> _Value:
     parsed = _try_strptime(text, date_format).date()
-    # DuckDB takes "infinity" for a date, and 18 for a year of four digits.
-    unreadable = parsed.isnull() | (parsed.year() < 1000) | ~text.re_search("[0-9]")
+    # DuckDB takes "infinity" for the first day of 1900, and 18 for a year of four digits.
+    is_no_date = ibis.ifelse(parsed <= _FIRST_OF_1900, (parsed.year() < 1000) | ~text.re_search("[0-9]"), False)
+    unreadable = parsed.isnull() | is_no_date
     if not re.search(r"[^%A-Za-z]|%[bB]", date_format):
         # Without separators a digit that is missing would move the others: 2018113 is not a date.
         length = len(dt.date(2000, 12, 31).strftime(date_format))
@@ -66,7 +70,7 @@ def _date(text: ir.StringValue, date_format: str) -> _Value:
     return _Value(parsed, [(unreadable, "date_unreadable")])
 
 
-def _number_text(text: ir.StringValue, volume: Volume) -> ir.StringValue:
+def number_text(text: ir.StringValue, volume: Volume) -> ir.StringValue:
     """A number in the district's notation as digits with a point and a minus before them; what is not in that notation
     becomes no number."""
     number = text
@@ -79,24 +83,28 @@ def _number_text(text: ir.StringValue, volume: Volume) -> ir.StringValue:
     if thousands:
         grouped = rf"^[+-]?[0-9]{{1,3}}({re.escape(thousands)}[0-9]{{3}})+({decimal}[0-9]*)?$"
         # Groups of another length than three are no thousands: 1,23 is not 123.
-        number = ibis.ifelse(number.re_search(grouped), number.replace(thousands, ""), number)
+        joined = ibis.ifelse(number.re_search(grouped), number.replace(thousands, ""), number)
+        number = ibis.ifelse(number.contains(thousands), joined, number)
     # A point where a comma is the decimal mark separates thousands: 1.234 is not one and a quarter.
     return number.translate(",.", ".,") if volume.decimal_mark == "," else number
 
 
 def thousandths(
-    text: ir.StringValue, volume: Volume, allow_negative: bool, largest: int = LARGEST_VOLUME_THOUSANDTHS
+    number: ir.StringValue, volume: Volume, allow_negative: bool, largest: int = LARGEST_VOLUME_THOUSANDTHS
 ) -> _Value:
-    """Volume or reading in thousandths of the unit."""
-    number = _number_text(text, volume)
+    """Volume or reading in thousandths of the unit. ``number``: its ``number_text``."""
     if volume.implied_decimals:
         pattern, too_precise = r"^[+-]?0*[0-9]{1,15}$", ibis.literal(False)
         value = number.try_cast("int64") * 10 ** (3 - volume.implied_decimals)
     else:
-        pattern, too_precise = r"^[+-]?0*[0-9]{1,12}(\.[0-9]*)?$", number.re_search(r"\.[0-9]{3}[0-9]*[1-9]")
+        pattern = r"^[+-]?0*[0-9]{1,12}(\.[0-9]*)?$"
+        # Nothing shorter than .0001 has more than three decimals.
+        too_precise = ibis.ifelse(
+            number.contains(".") & (number.length() > 4), number.re_search(r"\.[0-9]{3}[0-9]*[1-9]"), False
+        )
         value = (number.try_cast("decimal(18, 3)") * 1000).cast("int64")
     problems = [
-        (text == "", "volume_missing"),
+        (number == "", "volume_missing"),
         (~number.re_search(pattern), "volume_unreadable"),
         (too_precise, "volume_too_precise"),
         (value.abs() > largest, "volume_out_of_range"),
@@ -109,7 +117,7 @@ def thousandths(
 def _multiplier_thousandths(records: ir.Table, entry: District) -> _Value:
     if entry.columns.multiplier is None:
         return _Value(ibis.literal(1000, "int64"), [])
-    text = _number_text(records.multiplier, entry.volume)
+    text = records.multiplier
     exact = text.re_search(r"^[0-9]{1,5}(\.[0-9]{0,3}0*)?$")
     value = ibis.ifelse(exact, (text.try_cast("decimal(18, 3)") * 1000).cast("int64"), ibis.null("int64"))
     return _Value(value, [((~exact | (value <= 0) | (value > 10_000_000)).fill_null(True), "multiplier_unreadable")])
@@ -174,49 +182,51 @@ def typed_records(records: ir.Table, entry: District, year: Year, known_accounts
     without), multiplier_thousandths, opening_thousandths (the previous reading in the same row, else null),
     delivered_quantity_thousandths (as it stands in the file), read_type.
     """
+    columns, own = entry.columns, account_number(records.account, entry.account_numbers)
+    # As columns of their own, so that DuckDB rewrites each text once, however often it is asked for.
+    numbers = {name: number_text(records[name], entry.volume) for name in _NUMBERS if name in records.columns}
+    records, settled = _settled(records.mutate(**numbers), account=_Value(own.value, own.problems))
+    account = settled["account"]
     if known_accounts is not None:
-        own = records.mutate(own_account=account_number(records.account, entry.account_numbers).value)
-        records = looked_up(own, known_accounts.rename(own_account="account"), "own_account", "known_as")
-    account = _account(records, entry)
+        records = looked_up(records, known_accounts.rename(account_value="account"), "account_value", "known_as")
+        account = _known_account(records, account, entry)
     meter = records.meter if entry.has_meter_ids else ibis.literal("")
     register = ibis.literal("")
-    if entry.columns.register_id is not None:
+    if columns.register_id is not None:
         register = records.register_id
-    elif entry.columns.registers > 1:
+    elif columns.registers > 1:
         register = records.register_place.cast("string")
     measure, allow_negative = entry.measure, entry.volume.negative == "credit"
-    opening = _Value(ibis.null("int64"), [])
+    values = dict[str, _Value]()
     if isinstance(measure, Usage):
-        written = records.volume
-        quantity = thousandths(written, entry.volume, allow_negative)
+        values["quantity"] = thousandths(records.volume, entry.volume, allow_negative)
     else:
-        written, highest = records.reading, 10**measure.dials * 1000 - 1
-        quantity = thousandths(written, entry.volume, allow_negative, largest=highest)
+        highest = 10**measure.dials * 1000 - 1
+        values["quantity"] = thousandths(records.reading, entry.volume, allow_negative, largest=highest)
         if isinstance(measure, ReadingPairs):
-            opening = thousandths(records.previous_reading, entry.volume, allow_negative, largest=highest)
-    registered = quantity
-    if entry.columns.registered_volume is not None:
-        registered = thousandths(records.registered_volume, entry.volume, allow_negative=True)
-    multiplier, read_type = _multiplier_thousandths(records, entry), _read_type(records, entry)
-    start, end = _period(records, entry)
-    records, settled = _settled(
-        records, quantity=quantity, opening=opening, registered=registered, multiplier=multiplier, read_type=read_type,
-        start=start, end=end,
-    )  # fmt: skip
-    quantity, opening, registered, multiplier, read_type, start, end = settled.values()
+            values["opening"] = thousandths(records.previous_reading, entry.volume, allow_negative, largest=highest)
+    if columns.registered_volume is not None:
+        values["registered"] = thousandths(records.registered_volume, entry.volume, allow_negative=True)
+    values["multiplier"], values["read_type"] = _multiplier_thousandths(records, entry), _read_type(records, entry)
+    values["start"], values["end"] = _period(records, entry)
+    records, settled = _settled(records, **values)
+    quantity, multiplier, read_type = settled["quantity"], settled["multiplier"], settled["read_type"]
+    start, end = settled["start"], settled["end"]
+    opening = settled.get("opening", _Value(ibis.null("int64"), []))
+    registered = settled.get("registered", _Value(quantity.value, []))
     billed, measured = _Value(quantity.value, []), _Value(registered.value, [])
-    if entry.columns.multiplier is not None and isinstance(measure, Usage):
+    if columns.multiplier is not None and isinstance(measure, Usage):
         billed, measured = (multiplied(volume.value, multiplier.value) for volume in (quantity, registered))
 
-    ids = [meter] if entry.columns.register_id is None else [meter, register]
+    ids = [meter] if columns.register_id is None else [meter, register]
     problems: list[tuple[ir.BooleanValue, str]] = [
-        (records.has_blanks & records.raw_text.re_search(r"[\x00-\x08\x0b-\x1f\x7f]"), "control_character"),
-        *((records.has_blanks & text.re_search(r"[\t\n]"), "control_character") for text in (records.account, *ids)),
+        (records.has_control, "control_character"),
         (records.account == "", "account_missing"),
         (records.account.re_search(r"^[=+@-]"), "account_is_formula"),
         *((text.length() > _LONGEST_FIELD, "field_too_long") for text in (records.account, *ids)),
     ]
-    if entry.columns.registers > 1:
+    if columns.registers > 1:
+        written = records.volume if isinstance(measure, Usage) else records.reading
         problems.append(((records.register_place > 1) & (written == ""), "no_register"))
     problems += [
         *account.problems,
@@ -228,7 +238,7 @@ def typed_records(records: ir.Table, entry: District, year: Year, known_accounts
     ]
     if entry.month_columns:
         problems.append((records.volume == "", "empty_month"))
-    if entry.columns.unit is not None:
+    if columns.unit is not None:
         problems.append((~records.unit.isin(list(entry.volume.written_as)), "unit_unknown"))
     problems += [
         *quantity.problems,
@@ -256,14 +266,8 @@ def typed_records(records: ir.Table, entry: District, year: Year, known_accounts
     )  # fmt: skip
 
 
-def _account(records: ir.Table, entry: District) -> AccountNumber:
-    """The account as the CIS knows it."""
-    own, reference = account_number(records.account, entry.account_numbers), entry.account_numbers.cross_reference
-    if reference is None:
-        return own
-    known = records.known_as
-    if reference.others == "keep":
-        return AccountNumber(ibis.coalesce(known, own.value), own.problems)
-    return AccountNumber(
-        ibis.coalesce(known, own.value), [*own.problems, (known.isnull(), "account_not_in_cross_reference")]
-    )
+def _known_account(records: ir.Table, own: _Value, entry: District) -> _Value:
+    """The account as the CIS knows it, by the cross-reference sheet."""
+    known, reference = records.known_as, entry.account_numbers.cross_reference
+    is_refused = [] if reference is None or reference.others == "keep" else [(known.isnull(), _NOT_IN_REFERENCE)]
+    return _Value(ibis.coalesce(known, own.value), [*own.problems, *is_refused])

@@ -16,10 +16,10 @@ import ibis.expr.types as ir
 import xlsxwriter
 import yaml
 
-from assets.front_door import consumption, rejected_rows, texts_of, with_texts
+from assets.front_door import consumption, rejected_rows, with_texts
 from assets.readers.any_layout import read_sheet
 from assets.readers.sheet import Sheet
-from assets.records.comparison import classified_records
+from assets.records.comparison import classified_records, compares, may_be_repeated, repetitions
 from assets.records.fields import text_records
 from assets.records.values import typed_records
 from validations.district import District
@@ -110,6 +110,11 @@ def rows_of(con: Any, table: ir.Table, *order: str) -> Rows:
     return con.to_pyarrow(sorted_by).to_pylist()  # type: ignore[no-any-return]
 
 
+def rows_of_layout(con: Any, sheet: Sheet) -> int:
+    """Rows of the file that are no records."""
+    return sheet.rows_in_file - int(con.to_pyarrow(sheet.rows.count()).as_py())
+
+
 def sheet_of(con: Any, folder: Path, content: bytes | str, entry: District, name: str = "delivery") -> Sheet:
     """A delivered file as its Sheet. Text is written as UTF-8 with a line end at its end, which bytes may lack."""
     if isinstance(content, str) and content[-1:] not in ("\n", "\r"):
@@ -128,11 +133,17 @@ def take_in(con: Any, folder: Path, entry: District, *contents: bytes | str) -> 
         texts = text_records(sheets[-1], entry, name)
         made = con.create_table(ibis.util.gen_name("typed"), typed_records(texts, entry, year_2018()), temp=True)
         typed.append(made)
-    judged = classified_records(ibis.union(*typed) if len(typed) > 1 else typed[0], entry)
+    records = ibis.union(*typed) if len(typed) > 1 else typed[0]
+    near = con.create_table(ibis.util.gen_name("near"), may_be_repeated(records), temp=True)
+    judged = classified_records(records, entry, repetitions(near, entry) if compares(entry) else None)
     classified = con.create_table(ibis.util.gen_name("classified"), judged, temp=True)
     where = ("source_file", "source_row", "source_column")
-    as_they_stand = [texts_of(sheet, f"file_{number}") for number, sheet in enumerate(sheets, start=1)]
-    taken, left = consumption(classified, entry), rejected_rows(with_texts(classified, as_they_stand), entry.district)
+    as_they_stand = [
+        sheet.source.select("source_row", "raw_text", source_file=ibis.literal(f"file_{number}"))
+        for number, sheet in enumerate(sheets, start=1)
+    ]
+    left = with_texts(classified, ibis.union(*as_they_stand) if len(sheets) > 1 else as_they_stand[0])
+    taken, left = consumption(classified, entry), rejected_rows(left, entry.district)
     assert taken.schema() == CONSUMPTION.schema
     assert left.schema() == REJECTED_ROWS.schema
     return Taken(sheets, rows_of(con, taken, *where), rows_of(con, left, *where))

@@ -19,6 +19,7 @@ from front_door_helpers import (
     WIDE,
     entry_of,
     rows_of,
+    rows_of_layout,
     sheet_of,
     take_in,
     workbook_of,
@@ -34,7 +35,7 @@ GOOD = "A1,M1,2017-11-01,2017-12-01,5.25,A"
 def lines_of(con: Any, folder: Path, content: bytes, encoding: str = "utf-8") -> list[tuple[int, str]]:
     path = folder / "lines"
     path.write_bytes(content)
-    rows = rows_of(con, read_lines(con, path, encoding, folder / "scratch"), "source_row")
+    rows = rows_of(con, read_lines(con, path, encoding, folder / "scratch").table, "source_row")
     return [(row["source_row"], row["raw_text"]) for row in rows]
 
 
@@ -80,7 +81,7 @@ def test_mixed_line_ends_keep_their_numbers_in_a_file_read_by_several_threads(co
                        for i in range(count))  # fmt: skip
     path = tmp_path / "large"
     path.write_bytes(content)
-    lines = read_lines(con, path, "utf-8", tmp_path / "scratch")
+    lines = read_lines(con, path, "utf-8", tmp_path / "scratch").table
     shifted = (lines.raw_text.left(7).try_cast("int64") + 1 == lines.source_row).ifelse(0, 1).sum()
     found = con.to_pyarrow(lines.agg(rows=lines.count(), shifted=shifted)).to_pylist()[0]
     assert found == {"rows": count, "shifted": 0}
@@ -152,7 +153,7 @@ def test_a_stray_quote_costs_only_its_own_line(con: Any, tmp_path: Path, broken:
 def test_a_line_with_too_few_or_too_many_fields_is_told_by_its_number(con: Any, tmp_path: Path) -> None:
     sheet = sheet_of(con, tmp_path, 'a,b\n1,2\n1\n\n1,2,3\n"1,2"\n1,2\n', entry_of(WIDE, columns={"account": "a"}))
     assert problems_of(con, sheet) == {2: None, 3: "field_count", 5: "field_count", 6: "field_count", 7: None}
-    assert (sheet.rows_in_file, sheet.rows_of_layout) == (7, 2)
+    assert (sheet.rows_in_file, rows_of_layout(con, sheet)) == (7, 2)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +248,7 @@ def test_fixed_width_lines_that_are_no_record_are_told_apart(con: Any, tmp_path:
     assert problems_of(con, sheet) == {
         1: None, 3: "record_length", 4: "record_length", 5: "record_kind_unknown", 7: None,
     }  # fmt: skip
-    assert (sheet.rows_in_file, sheet.rows_of_layout) == (8, 3)
+    assert (sheet.rows_in_file, rows_of_layout(con, sheet)) == (8, 3)
     assert fields_of(con, sheet)[7] == ["A2".ljust(10), "M1".ljust(12), "20171101", "20171231", "0000000525", "ACT"]
 
 
@@ -297,7 +298,7 @@ def test_a_workbook_with_title_blanks_and_totals_gives_its_records_and_no_others
         (11, "Nov 2017"): "account_is_formula", (11, "Dec 2017"): "account_is_formula",
     }  # fmt: skip
     sheet = taken.sheets[0]
-    assert (sheet.rows_in_file, sheet.rows_of_layout) == (11, 7)
+    assert (sheet.rows_in_file, rows_of_layout(con, sheet)) == (11, 7)
     assert sheet.control_quantity is not None
     assert sheet.control_quantity[:2] == ["1234570.225", "3"]
 

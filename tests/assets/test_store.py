@@ -189,5 +189,5 @@ def test_a_folder_with_the_signs_of_a_pattern_is_read_itself_and_not_its_neighbo
     assert [row["amount_cents"] for row in rows_of(con, ours.read(TABLE, 2018, ["x"]))] == [2]
     for folder, text in ((beside, "theirs\n"), (name, "ours\n")):
         (tmp_path / folder / "t.csv").write_text(text)
-    lines = read_lines(con, tmp_path / name / "t.csv", "utf-8", tmp_path / "scratch")
+    lines = read_lines(con, tmp_path / name / "t.csv", "utf-8", tmp_path / "scratch").table
     assert [row["raw_text"] for row in rows_of(con, lines)] == ["ours"]
