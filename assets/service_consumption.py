@@ -118,12 +118,13 @@ def _nearest(left: ir.Table, right: ir.Table) -> ir.Table:
     pairs = [
         a.inner_join(b, [a.district_id == b.district_id, mine == theirs])
         .filter(lambda t: (t.account != t.other) & (t.bare.length() >= 3))
-        .select("district_id", "account", "other", order=ibis.literal(order))
+        .select("district_id", "account", "other", order=ibis.literal(str(order)))
         for order, (mine, theirs) in enumerate(without_last.values())
     ]
     found = ibis.union(*pairs)
+    # Of several that the same thing explains the first by number: rows come in no order.
     best = found.group_by("district_id", district_account="account").agg(
-        nearest_account=ibis._.other.argmin(ibis._.order)
+        nearest_account=(found.order + found.other).min().substr(1)
     )
     known = looked_up(left, best, ["district_id", "district_account"], "nearest_account")
     return known.mutate(nearest_account=known.nearest_account.fill_null(""))
