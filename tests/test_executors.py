@@ -134,7 +134,10 @@ def test_a_run_that_a_run_launcher_starts_holds_the_lock_for_its_steps(
             cwd=ROOT, capture_output=True, text=True, timeout=SECONDS,
         )  # fmt: skip
         assert launched.returncode == 0, launched.stdout + launched.stderr
-        (run,) = instance.get_runs()
+        deadline = time.monotonic() + SECONDS
+        while not (run := instance.get_runs()[0]).is_finished:
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
         assert run.status is dg.DagsterRunStatus.SUCCESS
         assert set(processes_of_steps(instance, run.run_id)) == set(steps)
     for district in (one, other):
