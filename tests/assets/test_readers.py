@@ -143,6 +143,24 @@ def test_any_delimiter_splits_the_same_with_and_without_quotes(con: Any, tmp_pat
     assert fields_of(con, sheet) == {2: ["1", "", "3"], 3: ["1", "", "3"], 4: [f"x{delimiter}y", "2", ""]}
 
 
+def test_a_quoted_delimiter_stays_in_its_field_beside_any_other_character(con: Any, tmp_path: Path) -> None:
+    content = 'a,b,c\n"1,2",x\x1fy,z\n"x\x1f1,2",",",z\n"1,2",",3,",z\n'
+    sheet = sheet_of(con, tmp_path, content, entry_of(USAGE))
+    assert fields_of(con, sheet) == {2: ["1,2", "x\x1fy", "z"], 3: ["x\x1f1,2", ",", "z"], 4: ["1,2", ",3,", "z"]}
+
+
+def test_blanks_around_a_field_are_no_part_of_it_whatever_else_the_file_holds(con: Any, tmp_path: Path) -> None:
+    padded = [" A1,M1 , 2017-11-01,2017-12-01,5.25 ,A", "\tA1,M1\t,2017-11-01 ,2017-12-01, 5.25,A\t"]
+    for lines in (padded[:1], padded[1:], padded):
+        others = [GOOD.replace("A1", f"G{n}") for n in range(2)]
+        content = "\n".join([USAGE_HEADER, *others, *(line.replace("A1", f"A{n}") for n, line in enumerate(lines))])
+        taken = take_in(con, tmp_path, entry_of(USAGE), content)
+        assert not taken.rejected
+        found = [(row["district_account"], row["meter_id"]) for row in taken.consumption]
+        assert found == [("G0", "M1"), ("G1", "M1"), *((f"A{n}", "M1") for n in range(len(lines)))]
+        assert set(taken.volumes.values()) == {5_250}
+
+
 @pytest.mark.parametrize("broken", ['"1,2,3', '1,2"2,3', '1,2,3"', '"1"x,2,3', '1,"2,3', '""",2,3'])
 def test_a_stray_quote_costs_only_its_own_line(con: Any, tmp_path: Path, broken: str) -> None:
     sheet = sheet_of(con, tmp_path, f"a,b,c\n1,2,3\n{broken}\n4,5,6\n7,8,9", entry_of(WIDE, columns={"account": "a"}))
