@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 
 from assets.engine import connected as connected_duckdb
-from rate_tables.exact import round_half_away, stored_as, truncating_divide, widened
+from rate_tables.exact import divide_wide, round_half_away, stored_as, truncating_divide, widened
 from validations.review.use import lower_quantile
 
 pytestmark = pytest.mark.usefixtures("java")
@@ -44,6 +44,7 @@ def of_each_row(t: ir.Table) -> ir.Table:
         "id",
         cut=truncating_divide(t.whole, t.by),
         cut_of_sum=stored_as(truncating_divide(widened(t.whole) * t.by, 10), "int64"),
+        cut_of_wide=stored_as(divide_wide(widened(t.whole) * t.by, 10), "int64"),
         half_away=round_half_away(t.whole, 2),
         ratio=t.whole / t.by,
         real_ratio=t.real / t.over,

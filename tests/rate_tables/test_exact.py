@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import ROUND_HALF_UP, Context, Decimal
+from itertools import pairwise
 from typing import Any
 
 import ibis
@@ -17,7 +18,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rate_tables.exact import round_half_away, scale_of, stored_as, truncating_divide, whole
+from rate_tables.exact import divide_wide, part_of, round_half_away, scale_of, stored_as, truncating_divide, whole
 
 WIDE = Context(prec=90)
 
@@ -84,8 +85,27 @@ def test_division_is_exact_where_doubles_are_off_by_units(con: Any) -> None:
 @given(st.lists(st.integers(-(2**62), 2**62), min_size=5, max_size=40), st.integers(1, 2**40), st.integers(1, 2**40))
 @example([2**62] * 40, 2**40, 3)
 def test_sums_wider_than_64_bits_divide_exactly(con: Any, values: list[int], factor: int, denominator: int) -> None:
-    total = stored_as(round_half_away(numbers(n=values).n.sum() * factor, denominator), "string")
-    assert int(con.to_pyarrow(total).as_py()) == by_magnitude(sum(values) * factor, denominator)
+    for divide in (truncating_divide, divide_wide):
+        total = stored_as(round_half_away(numbers(n=values).n.sum() * factor, denominator, divide), "string")
+        assert int(con.to_pyarrow(total).as_py()) == by_magnitude(sum(values) * factor, denominator)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(-(2**40), 2**40), st.sets(st.integers(0, 60), max_size=5), st.integers(60, 90)),
+        min_size=1,
+    )
+)
+def test_parts_laid_end_to_end_are_differences_of_rounded_running_totals(
+    con: Any, wholes: list[tuple[int, set[int], int]]
+) -> None:
+    parts = [(n, begin, end, of) for n, cuts, of in wholes for begin, end in pairwise([0, *sorted(cuts - {0, of}), of])]
+    n, begin, end, of = (list(values) for values in zip(*parts, strict=True))
+    t = numbers(n=n, begin=begin, end=end, of=of)
+    expected = [by_magnitude(n * end, of) - by_magnitude(n * begin, of) for n, begin, end, of in parts]
+    assert column(con, part_of(t.n, t.begin, t.end, t.of)) == expected
+    assert sum(expected) == sum(n for n, _, _ in wholes)
 
 
 def test_what_is_stored_has_the_declared_type_even_where_ibis_believes_it_had_it_already(con: Any) -> None:
