@@ -86,6 +86,7 @@ def _connected(store: Store, database: Path) -> duckdb.DuckDBPyConnection:
     con = duckdb.connect(str(database), config=dict(zip(("threads", "memory_limit"), limits, strict=True)))
     # The order of rows is no part of a table, and keeping it takes half of the time again.
     con.execute("SET preserve_insertion_order = false")
+    con.execute("SET enable_progress_bar = false")
     return con
 
 

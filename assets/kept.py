@@ -14,9 +14,11 @@ import uuid
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol, runtime_checkable
 
 import ibis
+import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 from ibis.backends.sql.datatypes import DuckDBType
@@ -124,8 +126,13 @@ class Bench:
 
 def as_typed(sql: str, schema: ibis.Schema) -> str:
     """``sql`` with exactly these types: DuckDB widens sums, and what reads it builds on the types that were declared."""
-    casts = ", ".join(f'CAST("{n}" AS {DuckDBType.from_ibis(t).sql("duckdb")}) AS "{n}"' for n, t in schema.items())
+    casts = ", ".join(f'CAST("{n}" AS {_type_in_sql(t)}) AS "{n}"' for n, t in schema.items())
     return f"SELECT {casts} FROM ({sql})"  # noqa: S608 - names and types of ours
+
+
+@cache
+def _type_in_sql(dtype: dt.DataType) -> str:
+    return str(DuckDBType.from_ibis(dtype).sql("duckdb"))
 
 
 def named_table(con: Any, name: str, schema: ibis.Schema) -> ir.Table:
