@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+import duckdb
 import pytest
 from whole_runs import PROGRAM, ROOT, annual_billing, bill_file_bytes, table_hashes
 
@@ -48,6 +49,11 @@ def with_executor(of: Path, folder: Path, *lines: str) -> Path:
     said = (of / "workspace.yaml").read_text(encoding="utf-8")
     (folder / "workspace.yaml").write_text("\n".join([said, *lines, ""]), encoding="utf-8")
     return folder
+
+
+def rows_of(table: Path) -> list[str]:
+    """The rows of a Parquet file as text, in order."""
+    return sorted(map(str, duckdb.read_parquet(str(table)).fetchall()))
 
 
 @contextmanager
