@@ -11,7 +11,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet -c c
 help:
 	@echo "make run        set up, make the sample workspace, run its annual update of $(YEAR)"
 	@echo "make test       set up, then all tests, lint and types"
-	@echo "make bench      set up, then measure: rated lines, broken files, irregular use, 200 kills, scale up to 2 M services (hours)"
+	@echo "make bench      set up, then measure: rated lines, broken files, irregular use, 200 kills, scale up to 2 M services, Celery (hours)"
 	@echo "make ui         the Dagster UI on http://127.0.0.1:3000, showing the runs that make run made"
 	@echo "make review-ui  the same for reviewers on http://127.0.0.1:3001: all to be seen, nothing to be started"
 	@echo "make clean      remove what make run made of the sample (not .venv)"
@@ -54,6 +54,7 @@ bench: $(VENV)/.bench
 	@$(BIN)/python benchmarks/irregular_use.py
 	@$(BIN)/python benchmarks/kills.py
 	@$(BIN)/python benchmarks/scale.py
+	@$(BIN)/python benchmarks/on_celery.py
 
 ui: $(VENV)/.run
 	@$(BIN)/annual-billing ui --workspace $(SAMPLE)
