@@ -13,6 +13,7 @@ import argparse
 import importlib.metadata
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -38,17 +39,25 @@ YEAR = 2019
 ACCOUNTS, DISTRICTS, SEED, WORKERS = 50, 2, 7, 2
 SECONDS = 1_800
 """After which something hangs."""
+SECONDS_TO_BEGIN = 120
 
 
 @contextmanager
-def running(command: list[str], printed: Path, **variables: str) -> Iterator[None]:
-    """A process that is ended afterwards."""
+def running(command: list[str], printed: Path, ready: str, **variables: str) -> Iterator[None]:
+    """A process that has printed ``ready``; it is ended afterwards, with those that it started."""
     with printed.open("w") as out:
-        process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **variables}, stdout=out, stderr=out)  # noqa: S603 - commands of ours
+        process = subprocess.Popen(  # noqa: S603 - commands of ours
+            command, cwd=ROOT, env={**os.environ, **variables}, stdout=out, stderr=out, start_new_session=True
+        )
     try:
+        begun = time.monotonic()
+        while ready not in printed.read_text(encoding="utf-8", errors="replace"):
+            if process.poll() is not None or time.monotonic() > begun + SECONDS_TO_BEGIN:
+                raise SystemExit(f"{command[0]} did not begin: {printed.read_text(encoding='utf-8')}")
+            time.sleep(0.1)
         yield
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)
         process.wait()
 
 
@@ -61,12 +70,8 @@ def broker(folder: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with running([program, "--port", str(port), "--save", "", "--dir", str(folder)], folder / "broker.txt"):
-        for _ in range(100):
-            with socket.socket() as asked:
-                if asked.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
+    command = [program, "--port", str(port), "--save", "", "--dir", str(folder)]
+    with running(command, folder / "broker.txt", "Ready to accept connections"):
         yield f"redis://127.0.0.1:{port}/0"
 
 
@@ -108,9 +113,10 @@ def main() -> None:
             told.write_text(yaml.safe_dump({"execution": {"config": config}}), encoding="utf-8")
             workspace = Workspace(spread)
             use_dagster_home(workspace)
-            program = str(Path(sys.executable).with_name("dagster-celery"))
-            worker = [program, "worker", "start", "-A", "dagster_celery.app", "-y", str(told), "--", f"--concurrency={WORKERS}"]  # fmt: skip
-            with running(worker, folder / "worker.txt", PYTHONPATH=str(ROOT), **{WORKSPACE_VARIABLE: str(spread)}):
+            programs = Path(sys.executable).parent
+            worker = [str(programs / "dagster-celery"), "worker", "start", "-A", "dagster_celery.app", "-y", str(told), "--", f"--concurrency={WORKERS}"]  # fmt: skip
+            variables = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+            with running(worker, folder / "worker.txt", " ready.", **variables, **{WORKSPACE_VARIABLE: str(spread)}):
                 seconds["on Celery"] = made("run", YEAR, "--workspace", spread)
             steps = steps_by_worker(workspace)
         expected, found = table_hashes(alone), table_hashes(spread)
