@@ -29,6 +29,7 @@ _DAYS_AROUND = 31
 _A_YEAR = 330
 _CYCLES = 3
 _PERIOD = ["period_start", "period_end", "days", "volume_unit"]
+_OF_READ = ["meter", "service", "district", *_PERIOD, "is_prior", "is_own"]
 _NEXT_TO_NOTHING = 0.001
 """Of use a day, in CCF."""
 
@@ -172,14 +173,14 @@ def _met_this_year(consumption: ir.Table, links: ir.Table, last_steps: ir.Table)
     return _met(consumption, links.filter(~links.is_past), last_steps)
 
 
-def reads_of(
+def records_of(
     consumption: ir.Table,
     last_steps: ir.Table,
     prior_consumption: ir.Table,
     prior_adjusted_consumption: ir.Table,
     links: ir.Table,
 ) -> ir.Table:
-    """One row per service, domestic meter and period; the registers of a meter together.
+    """One row per service, domestic meter, period and record of consumption, of this year's and last year's delivery.
 
     ``last_steps``: what the entries of the sheet leave of a row (volume_thousandths, is_left_out), by row of consumption.
     """
@@ -190,18 +191,33 @@ def reads_of(
     now = _met_this_year(consumption, links, last_steps).mutate(is_prior=ibis.literal(False))
     then = _met(prior, links.filter(links.is_of_slice), prior_changed).mutate(is_prior=ibis.literal(True))
     both = now.union(then.select(*now.columns))
-    r = both.group_by("meter", "service", "district", *_PERIOD, "is_prior", "is_own").agg(
-        volume_thousandths=both.volume_thousandths.sum(),
-        billed_thousandths=both.billed_volume_thousandths.sum(),
-        registered_thousandths=both.registered_volume_thousandths.sum(),
-        is_estimated=(both.read_type == "estimated").any(),
-        is_adjusted=both.is_adjusted.any(),
-        records=ibis._.count(),
-        share_millionths=both.share.max(),
-        source_file=both.source_file.min(),
-        source_row=both.source_row.min(),
-        source_column=both.source_column.min(),
-    )
+    return both.select(
+        *_OF_READ, "volume_thousandths",
+        billed_thousandths="billed_volume_thousandths",
+        registered_thousandths="registered_volume_thousandths",
+        is_estimated=both.read_type == "estimated",
+        is_adjusted="is_adjusted",
+        records=ibis.literal(1, "int64"),
+        share_millionths="share",
+        source_file="source_file", source_row="source_row", source_column="source_column",
+    )  # fmt: skip
+
+
+def reads_of(records: ir.Table, records_followed: ir.Table) -> ir.Table:
+    """One row per service, domestic meter and period; the registers of a meter together.
+
+    ``records_followed``: records ``followed_of`` each other. Records of one period lie over each other, and hardly any meter has such:
+    to group those of all others takes longer than all else here.
+    """
+    crossed = _crossed(records_followed)
+    r = records.semi_join(crossed, "meter")
+    how = {
+        "volume_thousandths": "sum", "billed_thousandths": "sum", "registered_thousandths": "sum", "is_estimated": "any",
+        "is_adjusted": "any", "records": "sum", "share_millionths": "max", "source_file": "min", "source_row": "min",
+        "source_column": "min",
+    }  # fmt: skip
+    together = r.group_by(*_OF_READ).agg(**{n: getattr(r[n], of)() for n, of in how.items() if n in r.columns})
+    r = records.anti_join(crossed, "meter").union(together)
     return r.mutate(ccf=_in_ccf(r.volume_thousandths, r.volume_unit))
 
 
@@ -226,15 +242,26 @@ def several_of(doubled: ir.Table, consumption: ir.Table, last_steps: ir.Table, l
     return doubled.inner_join(columns, ["meter", *_PERIOD])
 
 
-def followed_of(reads: ir.Table) -> ir.Table:
-    """One row per read that does not begin on the day up to which those before it of its meter go (reached)."""
+def followed_of(records: ir.Table) -> ir.Table:
+    """One row per record (or read) that does not begin on the day up to which those before it of its meter go (reached)."""
     before = ibis.window(group_by="meter", order_by=["period_start", "period_end"], preceding=(None, 1))
     # Of no more columns than are needed: all that there are would be put in order with them.
-    r = reads.select(
+    r = records.select(
         "meter", "service", "district", "period_start", "period_end", "days", "is_prior", "is_own",
-        reached=reads.period_end.max().over(before),
+        reached=records.period_end.max().over(before),
     )  # fmt: skip
     return r.filter(r.reached != r.period_start)
+
+
+def _crossed(followed: ir.Table) -> ir.Table:
+    """Meters with reads that lie over each other."""
+    return followed.filter(followed.reached > followed.period_start).select("meter").distinct()
+
+
+def followed_together(reads: ir.Table, records_followed: ir.Table) -> ir.Table:
+    """``followed_of`` the reads, where it is known of their records: only those of a meter that lie over each other were put together."""
+    crossed = _crossed(records_followed)
+    return records_followed.anti_join(crossed, "meter").union(followed_of(reads.semi_join(crossed, "meter")))
 
 
 def crowded_of(reads: ir.Table, meters: ir.Table, followed: ir.Table) -> ir.Table:
@@ -276,11 +303,15 @@ def _beside(periods: ir.Table) -> ir.Table:
 
 def periods_of(reads: ir.Table, crowded: ir.Table, year: Year) -> ir.Table:
     """One row per service and period of the present occupant, of both years: ccf, ccf a day, how much of it is winter."""
-    of_crowded = reads.semi_join(crowded, "service").filter(reads.is_own)
-    p = _by_period(reads.filter(reads.is_own))
-    p = looked_up(p, _beside(_by_period(of_crowded)), ["service", "period_start", "period_end"], "ccf_beside")
+    own = reads.filter(reads.is_own)
+    p = _by_period(own.semi_join(crowded, "service"))
+    p = looked_up(p, _beside(p), ["service", "period_start", "period_end"], "ccf_beside")
+    p = p.mutate(ccf=p.ccf + p.ccf_beside.fill_null(0)).drop("ccf_beside")
+    # Of all other services a read is a period, and to group these takes longer than all else here.
+    lone = own.anti_join(crowded, "service")
+    p = p.union(lone.mutate(ccf=ccf_of_service(lone)).select(*p.columns))
     # Rounded, so that the order in which meters are added does not show.
-    p = p.mutate(ccf=(p.ccf + p.ccf_beside.fill_null(0)).round(6)).drop("ccf_beside")
+    p = p.mutate(ccf=p.ccf.round(6))
     begin, end = ibis.literal(year.window_start), ibis.literal(year.window_end)
     inside = ibis.greatest(ibis.least(p.period_end, end).delta(ibis.greatest(p.period_start, begin), unit="day"), 0)
     middle = p.period_start.delta(ibis.literal(year.window_start), unit="day") + p.days / 2
@@ -290,22 +321,17 @@ def periods_of(reads: ir.Table, crowded: ir.Table, year: Year) -> ir.Table:
     return p.mutate(is_winter=(of_year < 92) | (of_year >= 273))
 
 
-@ibis.udf.agg.builtin(name="quantile_disc")
-def lower_quantile(value: float, at: float) -> float:  # type: ignore[empty-body]
-    """A value that occurs, the lower of two in the middle: of a usual and an unusual read, the usual one."""
-
-
 def usual_of(periods: ir.Table) -> ir.Table:
     """One row per service: the lower median of its use a day in winter (and the upper one), in summer and altogether, of both years; the
-    most; and how many times the least that is (spread, empty where the least is next to nothing)."""
+    most; and how many times the least that is (spread, empty where the least is next to nothing).
+
+    Of two in the middle the lower is, of a usual and an unusual read, the usual one.
+    """
     p = periods
+    # To put the few figures of each service in order takes half as long as quantiles of them do.
     u = p.group_by("service").agg(
-        winter_a_day=lower_quantile(p.a_day, 0.5, where=p.is_winter),
-        upper_winter_a_day=lower_quantile(p.a_day, 0.501, where=p.is_winter),
-        summer_a_day=lower_quantile(p.a_day, 0.5, where=~p.is_winter),
-        all_a_day=lower_quantile(p.a_day, 0.5),
-        most_a_day=p.a_day.max(),
-        least_a_day=p.a_day.min(),
+        winter=p.a_day.collect(where=p.is_winter),
+        summer=p.a_day.collect(where=~p.is_winter),
         periods=ibis._.count(),
         winter_most=p.a_day.max(where=p.is_winter & ~p.is_prior & (p.winter_days > 0)),
         summer_least=p.a_day.min(where=~p.is_winter & ~p.is_prior),
@@ -315,6 +341,15 @@ def usual_of(periods: ir.Table) -> ir.Table:
         first_middle=p.middle.min(),
         last_middle=p.middle.max(),
     )
+    u = u.mutate(winter=u.winter.sort(), summer=u.summer.sort(), both=ibis.coalesce(u.winter.concat(u.summer), u.winter, u.summer).sort())
+    u = u.mutate(
+        winter_a_day=u.winter[(u.winter.length() - 1) // 2],
+        upper_winter_a_day=u.winter[u.winter.length() // 2],
+        summer_a_day=u.summer[(u.summer.length() - 1) // 2],
+        all_a_day=u.both[(u.periods - 1) // 2],
+        least_a_day=u.both[0],
+        most_a_day=u.both[u.periods - 1],
+    ).drop("winter", "summer", "both")
     spread = ibis.ifelse(u.least_a_day > _NEXT_TO_NOTHING, u.most_a_day / u.least_a_day, ibis.null("float64"))
     return u.mutate(spread=spread).drop("least_a_day")
 
