@@ -29,6 +29,7 @@ from validations.review.use import (
     looked_at,
     meters_of,
     named_of,
+    odd_periods_of,
     periods_of,
     reads_of,
     records_of,
@@ -72,7 +73,13 @@ def _laid_out(inputs: dict[str, ir.Table], year: Year, *, to_propose: bool = Fal
     bench.keep("services", services_of, "named", "sewer_services")
     records = _records if to_propose else _records_to_judge
     bench.keep(
-        "records", records, "consumption", "adjustment_steps", "prior_consumption", "prior_adjusted_consumption", "links"
+        "records",
+        records,
+        "consumption",
+        "adjustment_steps",
+        "prior_consumption",
+        "prior_adjusted_consumption",
+        "links",
     )
     bench.keep("records_followed", followed_of, "records")
     bench.keep("reads", reads_of, "records", "records_followed")
@@ -83,8 +90,10 @@ def _laid_out(inputs: dict[str, ir.Table], year: Year, *, to_propose: bool = Fal
     bench.keep("periods", partial(periods_of, year=year), "reads", "crowded")
     bench.keep("usual", usual_of, "periods")
     lay("classes", classes_of, "usual", "services")
-    lay("last_year", last_year_of, "periods", "usual")
-    lay("looked", looked_at, "periods", "last_year", "usual")
+    odd_periods = partial(odd_periods_of, limits=year.review_limits.rules)
+    lay("odd_periods", odd_periods, "periods", "usual", "services")
+    lay("last_year", last_year_of, "odd_periods", "usual")
+    lay("looked", looked_at, "odd_periods", "last_year", "usual")
     return bench
 
 

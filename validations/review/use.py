@@ -32,6 +32,8 @@ _PERIOD = ["period_start", "period_end", "days", "volume_unit"]
 _OF_READ = ["meter", "service", "district", *_PERIOD, "is_prior", "is_own"]
 _NEXT_TO_NOTHING = 0.001
 """Of use a day, in CCF."""
+_HARDLY_LESS = 0.99
+"""Of a limit: what a service must have for a rule to be asked at all, beyond what figures are rounded by."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Use:
     ``usual``: one row per service with any reads of the present occupant: what it uses in winter and in summer, per day.
     ``classes``: one row per class of a slice: what is usual for it.
     ``looked``: one row per service and period of this year, all domestic meters together, of the present occupant, beside what is
-    usual (``looked_at``).
+    usual (``looked_at``); of the services that a rule over periods can find (``odd_periods_of``).
     ``window``: first day of the winter window, and the first day after.
 
     Services, meters and districts are numbered, in the order of their ids: to group, join and put in order by texts takes several times as
@@ -73,7 +75,7 @@ class Use:
         """Periods of the services whose use a day is, at its highest, so many times the lowest or hardly less: the others have no
         period that is so many times another, or their mean."""
         spread = self.usual.spread
-        return self.looked.semi_join(self.usual.filter(spread.isnull() | (spread > 0.99 * times)), "service")
+        return self.looked.semi_join(self.usual.filter(spread.isnull() | (spread > _HARDLY_LESS * times)), "service")
 
     def with_class(self, rows: ir.Table) -> ir.Table:
         """Rows of services with what is usual for their class (class_ccf)."""
@@ -323,7 +325,8 @@ def periods_of(reads: ir.Table, crowded: ir.Table, year: Year) -> ir.Table:
 
 def usual_of(periods: ir.Table) -> ir.Table:
     """One row per service: the lower median of its use a day in winter (and the upper one), in summer and altogether, of both years; the
-    most; and how many times the least that is (spread, empty where the least is next to nothing).
+    most; how many times the least that is (spread, empty where the least is next to nothing), and how many times its lower median the most
+    of a season is (winter_times, summer_times).
 
     Of two in the middle the lower is, of a usual and an unusual read, the usual one.
     """
@@ -341,17 +344,30 @@ def usual_of(periods: ir.Table) -> ir.Table:
         first_middle=p.middle.min(),
         last_middle=p.middle.max(),
     )
-    u = u.mutate(winter=u.winter.sort(), summer=u.summer.sort(), both=ibis.coalesce(u.winter.concat(u.summer), u.winter, u.summer).sort())
+    u = u.mutate(
+        winter=u.winter.sort(),
+        summer=u.summer.sort(),
+        both=ibis.coalesce(u.winter.concat(u.summer), u.winter, u.summer).sort(),
+    )
     u = u.mutate(
         winter_a_day=u.winter[(u.winter.length() - 1) // 2],
         upper_winter_a_day=u.winter[u.winter.length() // 2],
+        winter_highest=u.winter[u.winter.length() - 1],
         summer_a_day=u.summer[(u.summer.length() - 1) // 2],
+        summer_highest=u.summer[u.summer.length() - 1],
         all_a_day=u.both[(u.periods - 1) // 2],
         least_a_day=u.both[0],
         most_a_day=u.both[u.periods - 1],
     ).drop("winter", "summer", "both")
-    spread = ibis.ifelse(u.least_a_day > _NEXT_TO_NOTHING, u.most_a_day / u.least_a_day, ibis.null("float64"))
-    return u.mutate(spread=spread).drop("least_a_day")
+
+    def times(more: ir.FloatingValue, less: ir.FloatingValue) -> ir.FloatingValue:
+        return ibis.ifelse(less > _NEXT_TO_NOTHING, more / less, ibis.null("float64"))
+
+    return u.mutate(
+        spread=times(u.most_a_day, u.least_a_day),
+        winter_times=times(u.winter_highest, u.winter_a_day),
+        summer_times=times(u.summer_highest, u.summer_a_day),
+    ).drop("least_a_day", "winter_highest", "summer_highest")
 
 
 def classes_of(usual: ir.Table, services: ir.Table) -> ir.Table:
@@ -360,12 +376,56 @@ def classes_of(usual: ir.Table, services: ir.Table) -> ir.Table:
     return u.group_by("slice_id", "customer_class").agg(class_ccf=u.winter_a_day.median() * MONTH_DAYS)
 
 
-def last_year_of(periods: ir.Table, usual: ir.Table) -> ir.Table:
+def odd_periods_of(periods: ir.Table, usual: ir.Table, services: ir.Table, limits: ReviewLimits) -> ir.Table:
+    """``periods`` of the services that a rule over periods can find at all, by what is known of each service.
+
+    Such a rule asks for a period that is so many times another, or times what is usual in its season; for one that is shorter or longer
+    than others; for more in winter than in summer; for a class to compare with; or for use that is much for each dwelling. One that asks
+    for anything else has to be told of here.
+    """
+    u = looked_up(usual, services, "service", "dwelling_units")
+
+    def above(times: ir.FloatingValue, limit: float) -> ir.BooleanValue:
+        return (times > _HARDLY_LESS * limit).fill_null(False)
+
+    rising = float(limits.rising_altogether_times.value)
+    odd = [
+        u.spread.isnull(),
+        ~u.has_a_year,
+        # High, by the least that is a surprise; low, and a slipped decimal.
+        above(ibis.greatest(u.winter_times.fill_null(0), u.summer_times.fill_null(0)), min(float(band.times) for band in limits.tolerance.value)),
+        above(u.spread, min(float(limits.low_times.value), float(limits.slip_from.value))),
+        above(u.spread, rising) & above(u.winter_times, rising / 1.5),
+        is_winter_above_summer(u, limits),
+        above(u.spread * float(limits.vacant_share.value), 1),
+        # Of a long read, days in which nobody was there may be a part.
+        above(u.spread * (1 - limits.partly_vacant_days.value / u.longest_days), 1),
+        is_off_cycle(u, limits),
+        (u.dwelling_units > 1).fill_null(False)
+        & above(u.most_a_day * MONTH_DAYS / u.dwelling_units, float(limits.per_dwelling_unit_ccf.value)),
+    ]  # fmt: skip
+    return periods.semi_join(u.filter(ibis.or_(*odd)), "service")
+
+
+def is_winter_above_summer(usual: ir.Table, limits: ReviewLimits) -> ir.BooleanValue:
+    """Whether a service can have used so much more in winter than in summer; of one that began lately, the first reads are no summer."""
+    times = _HARDLY_LESS * float(limits.winter_above_summer_times.value)
+    return (usual.has_a_year & (usual.winter_most > times * usual.summer_least)).fill_null(False)
+
+
+def is_off_cycle(usual: ir.Table, limits: ReviewLimits) -> ir.BooleanValue:
+    """Whether a service can have a period much shorter or longer than its others: what is typical lies between the shortest and the longest."""
+    shorter, longer = float(limits.off_cycle_shorter_than.value), float(limits.off_cycle_longer_than.value)
+    short, long = usual.shortest_days, usual.longest_days
+    return ((short < long * shorter) | (long > short * longer)).fill_null(False)
+
+
+def last_year_of(odd_periods: ir.Table, usual: ir.Table) -> ir.Table:
     """One row per period of this year that it is known for: a_day_last_year, the mean use a day about the same dates a year before."""
     most, least = 365 + _DAYS_AROUND, 365 - _DAYS_AROUND
-    now = periods.filter(~periods.is_prior).inner_join(usual.select("service", "first_middle"), "service")
+    now = odd_periods.filter(~odd_periods.is_prior).inner_join(usual.select("service", "first_middle"), "service")
     now = now.filter(now.middle - now.first_middle >= least)
-    then = periods.inner_join(usual.select("service", "last_middle"), "service")
+    then = odd_periods.inner_join(usual.select("service", "last_middle"), "service")
     then = then.filter(then.last_middle - then.middle >= least)
     then = then.select("service", then="middle", a_day_then="a_day")
     met = now.inner_join(then, "service")
@@ -373,10 +433,10 @@ def last_year_of(periods: ir.Table, usual: ir.Table) -> ir.Table:
     return met.group_by("service", "period_start", "period_end").agg(a_day_last_year=met.a_day_then.mean().round(9))
 
 
-def looked_at(periods: ir.Table, last_year: ir.Table, usual: ir.Table) -> ir.Table:
+def looked_at(odd_periods: ir.Table, last_year: ir.Table, usual: ir.Table) -> ir.Table:
     """This year's periods with what is usual, a month: ccf_a_month, usual_ccf (in its season), upper_usual_ccf, all_ccf, last_year_ccf."""
     period = ["service", "period_start", "period_end"]
-    p = looked_up(periods.filter(~periods.is_prior), last_year, period, "a_day_last_year")
+    p = looked_up(odd_periods.filter(~odd_periods.is_prior), last_year, period, "a_day_last_year")
     p = looked_up(p, usual, "service", "winter_a_day", "upper_winter_a_day", "summer_a_day", "all_a_day")
     season = ibis.ifelse(p.is_winter, p.winter_a_day, p.summer_a_day)
     # Of two winter reads, the lower one is usual beside a high one, and the upper one beside a low one.
