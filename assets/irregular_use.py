@@ -23,13 +23,16 @@ from validations.review.use import (
     crowded_of,
     doubled_of,
     followed_of,
+    followed_together,
     last_year_of,
     links_of,
     looked_at,
     meters_of,
     named_of,
+    odd_periods_of,
     periods_of,
     reads_of,
+    records_of,
     services_of,
     several_of,
     usual_of,
@@ -38,23 +41,23 @@ from validations.tables import DISTRICT_USE, IRREGULAR_USE, NO_DISTRICT, PROPOSE
 from validations.workspace import Year
 
 
-def _reads(
+def _records(
     consumption: ir.Table,
     adjustment_steps: ir.Table,
     prior_consumption: ir.Table,
     prior_adjusted_consumption: ir.Table,
     links: ir.Table,
 ) -> ir.Table:
-    return reads_of(consumption, last_steps(adjustment_steps), prior_consumption, prior_adjusted_consumption, links)
+    return records_of(consumption, last_steps(adjustment_steps), prior_consumption, prior_adjusted_consumption, links)
 
 
 def _several(doubled: ir.Table, consumption: ir.Table, adjustment_steps: ir.Table, links: ir.Table) -> ir.Table:
     return several_of(doubled, consumption, last_steps(adjustment_steps), links)
 
 
-def _reads_to_judge(**tables: ir.Table) -> ir.Table:
+def _records_to_judge(**tables: ir.Table) -> ir.Table:
     """Without the rows of consumption that a correction would change: no rule looks at them."""
-    return _reads(**tables).drop("source_file", "source_row", "source_column")
+    return _records(**tables).drop("source_file", "source_row", "source_column")
 
 
 def _laid_out(inputs: dict[str, ir.Table], year: Year, *, to_propose: bool = False) -> Bench:
@@ -68,19 +71,29 @@ def _laid_out(inputs: dict[str, ir.Table], year: Year, *, to_propose: bool = Fal
     bench.keep("meters", meters_of, "links")
     bench.keep("named", named_of, "meters")
     bench.keep("services", services_of, "named", "sewer_services")
-    reads = _reads if to_propose else _reads_to_judge
+    records = _records if to_propose else _records_to_judge
     bench.keep(
-        "reads", reads, "consumption", "adjustment_steps", "prior_consumption", "prior_adjusted_consumption", "links"
+        "records",
+        records,
+        "consumption",
+        "adjustment_steps",
+        "prior_consumption",
+        "prior_adjusted_consumption",
+        "links",
     )
+    bench.keep("records_followed", followed_of, "records")
+    bench.keep("reads", reads_of, "records", "records_followed")
     lay("doubled", doubled_of, "reads", "meters")
     lay("several", _several, "doubled", "consumption", "adjustment_steps", "links")
-    bench.keep("followed", followed_of, "reads")
+    bench.keep("followed", followed_together, "reads", "records_followed")
     bench.keep("crowded", crowded_of, "reads", "meters", "followed")
     bench.keep("periods", partial(periods_of, year=year), "reads", "crowded")
     bench.keep("usual", usual_of, "periods")
     lay("classes", classes_of, "usual", "services")
-    lay("last_year", last_year_of, "periods", "usual")
-    lay("looked", looked_at, "periods", "last_year", "usual")
+    odd_periods = partial(odd_periods_of, limits=year.review_limits.rules)
+    lay("odd_periods", odd_periods, "periods", "usual", "services")
+    lay("last_year", last_year_of, "odd_periods", "usual")
+    lay("looked", looked_at, "odd_periods", "last_year", "usual")
     return bench
 
 

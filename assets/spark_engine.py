@@ -177,16 +177,6 @@ class _Compiler(PySparkCompiler):
     def visit_Median(self, op: ops.Median, *, arg: Any, where: Any) -> Any:
         return self.f.percentile(arg if where is None else self.if_(where, arg, NULL), 0.5)
 
-    def visit_AggUDF(self, op: ops.AggUDF, *, where: Any, **given: Any) -> Any:
-        if op.__func_name__ != "quantile_disc":
-            return super().visit_AggUDF(op, where=where, **given)
-        value, at = given.values()
-        value = value if where is None else self.if_(where, value, NULL)
-        return sge.WithinGroup(
-            this=self.f.anon.percentile_disc(at),
-            expression=sge.Order(expressions=[sge.Ordered(this=value, nulls_first=True)]),
-        )
-
     # Order
 
     def visit_ArgMin(self, op: ops.ArgMin, *, arg: Any, key: Any, where: Any) -> Any:

@@ -7,8 +7,10 @@ Does not belong here: what each rule finds (``tests/validations/test_review_of_u
 from __future__ import annotations
 
 import datetime as dt
+import random
 from typing import Any
 
+import ibis.expr.types as ir
 import pytest
 from contract_rows import Row, row, table_of
 from hypothesis import given, settings
@@ -35,7 +37,9 @@ from use_world import (
 
 from assets.irregular_use import _USE, _laid_out, _use, district_use, irregular_use, proposed_corrections
 from validations.contract import violations
+from validations.review import OF_USE, all_findings
 from validations.review.of_meters import corrected_estimates
+from validations.review.use import last_year_of, looked_at
 from validations.tables import (
     ADJUSTED_CONSUMPTION,
     ADJUSTMENT_STEPS,
@@ -213,6 +217,42 @@ def test_the_rules_say_the_same_of_tables_in_memory_and_in_a_database(con: Any) 
         assert in_memory == in_database != []
     of_district = {name: tables[name] for name in ("consumption", "prior_consumption")}
     assert made_by(con, district_use, of_district) == made_by(con, district_use, stored(con, of_district)) != []
+
+
+def test_no_rule_finds_anything_in_periods_that_are_not_looked_at(con: Any) -> None:
+    """Services of which no rule over periods can find anything are left aside: the same is found where all are looked at."""
+    drawn = random.Random(20190701)  # noqa: S311 - the same every time is what is wanted
+
+    def home() -> Home:
+        level, spread = drawn.choice([2_000, 8_000, 20_000]), drawn.choice([0.02, 0.1, 0.3, 0.6])
+        used = {n: round(level * drawn.lognormvariate(0, spread)) for n in MONTHS}
+        used |= {n: round(used[n] * drawn.uniform(0, 4)) for n in drawn.sample(MONTHS, drawn.choice([0, 0, 1, 3]))}
+        units = {"dwelling_units": drawn.choice([1, 1, 3])}
+        if drawn.random() < 0.5:
+            return Home(used, service=units)
+        two_months = {n: [read(n, used[n] * 2, period_end=EDGES[n + 2])] for n in MONTHS[::2]}
+        return Home(reads={n: two_months.get(n, []) for n in MONTHS}, service=units)
+
+    year = year_2019()
+    tables = stored(con, tables_of({f"{n}": home() for n in range(300)}))
+    laid_out = _laid_out(tables, year)._tables
+    asked = {name: laid_out[name] for name in _USE}
+    periods, of_services = laid_out["periods"], laid_out["usual"]
+    looked_at_all = looked_at(periods, last_year_of(periods, of_services), of_services)
+    some, every = (con.to_pyarrow(table.count()).as_py() for table in (asked["looked"], looked_at_all))
+    assert 0 < some < every
+
+    def found(looked: ir.Table) -> list[Row]:
+        use = _use(year, **(asked | {"looked": looked}))
+        limits, services = year.review_limits.rules, tables["sewer_services"]
+        rows = con.to_pyarrow(
+            all_findings(OF_USE, use=use, limits=limits, sewer_services=services, year=year)
+        ).to_pylist()
+        return sorted(rows, key=lambda one: str(one["finding_id"]))
+
+    of_some = found(asked["looked"])
+    assert of_some == found(looked_at_all)
+    assert {"use.high", "use.low", "use.tenfold", "use.winter_above_summer"} < {one["rule_id"] for one in of_some}
 
 
 def test_a_district_is_compared_with_last_year_unless_its_slice_is_of_several(con: Any) -> None:

@@ -18,7 +18,6 @@ import pytest
 
 from assets.engine import connected as connected_duckdb
 from rate_tables.exact import divide_wide, round_half_away, stored_as, truncating_divide, widened
-from validations.review.use import lower_quantile
 
 pytestmark = pytest.mark.usefixtures("java")
 
@@ -89,8 +88,9 @@ def of_each_part(t: ir.Table) -> ir.Table:
         most_where=t.real.argmax(t.id, where=t.real.notnull()),
         median=t.over.median(),
         median_where=t.by.median(where=t.is_it),
-        lower=lower_quantile(t.over, 0.5),
-        upper=lower_quantile(t.over, 0.501, where=t.id > 1),
+        lower=t.over.collect().sort()[(t.over.count() - 1) // 2],
+        of_none=t.over.collect(where=t.id < 0).sort()[(t.over.collect(where=t.id < 0).length() - 1) // 2],
+        least=ibis.coalesce(t.over.collect(where=t.id < 0).concat(t.over.collect()), t.over.collect()).sort()[0],
         any=t.is_it.any(),
         every=t.is_it.all(),
         last_day=t.day.max(),

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from dataclasses import fields
 from typing import Any
 
+import ibis
 import pytest
 from contract_rows import Row
 from use_world import (
@@ -32,6 +34,7 @@ from use_world import (
 from assets.irregular_use import irregular_use
 from validations.contract import violations
 from validations.review import OF_USE
+from validations.review.use import Use
 from validations.tables import CONSUMPTION, IRREGULAR_USE
 
 DAY = dt.timedelta(days=1)
@@ -270,6 +273,42 @@ def test_findings_do_not_depend_on_the_order_of_rows_even_where_reads_begin_on_o
     rows = con.to_pyarrow(tables["consumption"]).to_pylist()
     backward = tables | {"consumption": CONSUMPTION.of_rows(rows[::-1])}
     assert found_in(con, backward) == found
+
+
+def _of_figures(rule: str, ccf: tuple[float, ...], days: tuple[int, ...], **service: Any) -> list[tuple[str, str]]:
+    """Message and evidence of what a rule finds of one service that used so much, read after read."""
+    (function,) = (one.function for one in OF_USE if one.function.__name__ == rule)
+    reads = [
+        {"service": 0, "meter": 0, "district": 0, "period_start": EDGES[NOVEMBER] + n * DAY, "period_end": EDGES[APRIL] + n * DAY,
+         "days": d, "ccf": v, "volume_unit": "ccf", "billed_thousandths": 1, "share_millionths": 1_000_000, "is_prior": False,
+         "is_estimated": False, "winter_days": d}
+        for n, (v, d) in enumerate(zip(ccf, days, strict=True))
+    ]  # fmt: skip
+    services = {"service": 0, "status": "suspended", "service_end": dt.date(2019, 7, 1), "dwelling_units": 2}
+    of_rule: Any = {name.name: None for name in fields(Use)} | {
+        "services": ibis.memtable([services]), "reads": ibis.memtable(reads), "looked": ibis.memtable(reads),
+        "window": (ibis.literal(EDGES[NOVEMBER]), ibis.literal(EDGES[24])),
+    }  # fmt: skip
+    found = function(Use(**of_rule), year_2019().review_limits.rules).to_pyarrow().to_pylist()
+    return [(one["message"], one["evidence"]) for one in found]
+
+
+@pytest.mark.parametrize(
+    ("rule", "ccf", "days", "said"),
+    [
+        ("use_on_inactive", (71.964, 2.206, 50.965, 161.915), (30,) * 4, "used 287.1 CCF"),
+        # 487 days are 16 months.
+        ("use_per_dwelling_unit", (286.539, 177.199, 219.197, 404.265), (121, 122, 122, 122), "used 68.0 CCF a month"),
+        ("use_repeated_value", (0.100772, 0.141019, 0.068985, 0.078416, 0.10362114168377828), (1,) * 5, ""),
+    ],
+)  # fmt: skip
+def test_figures_that_add_to_another_double_the_other_way_round_are_the_same_finding(
+    rule: str, ccf: tuple[float, ...], days: tuple[int, ...], said: str
+) -> None:
+    """Added in one order and in the other, these come to lie on both sides of a limit, or of a decimal that is written."""
+    one, other = (_of_figures(rule, figures, days) for figures in (ccf, ccf[::-1]))
+    assert one == other
+    assert all(said in message for message, _ in one)
 
 
 def test_findings_keep_their_contract_and_lie_inside_what_was_read(con: Any, found: dict[str, Row]) -> None:

@@ -79,7 +79,11 @@ def meter_missed_rollover(use: Use, limits: ReviewLimits) -> ir.Table:
 def meter_changed_out(use: Use, limits: ReviewLimits) -> ir.Table:
     """A meter ended and another began on the account: two reads of one period, which are added."""
     account = ["service", "district", "district_account"]
-    named = use.meters.filter(use.meters.meter_id != "").select("meter", *account, "meter_id")
+    named = (
+        of_services_with(use.meters, use.crowded)
+        .filter(use.meters.meter_id != "")
+        .select("meter", *account, "meter_id")
+    )
     often = named.group_by(account).agg(meters=ibis._.count())
     named = named.semi_join(often.filter(often.meters > 1), account)
     r = use.reads.semi_join(named, "meter")
@@ -168,10 +172,10 @@ def meter_multiplier_changed(use: Use, limits: ReviewLimits) -> ir.Table:
     )  # fmt: skip
 
 
-def _runs_of_estimates(use: Use) -> ir.Table:
-    """Reads of meters with any estimate, with ``run``: how many reads up to it were not estimated; and whether it follows_estimate."""
-    estimated = use.reads.filter(use.reads.is_estimated).select("meter").distinct()
-    r = use.reads.semi_join(estimated, "meter")
+def _runs_of_estimates(use: Use, fewest: int = 1) -> ir.Table:
+    """Reads of meters with so many estimates, with ``run``: how many reads up to it were not estimated; and whether it follows_estimate."""
+    estimates = use.reads.filter(use.reads.is_estimated).group_by("meter").agg(times=ibis._.count())
+    r = use.reads.semi_join(estimates.filter(estimates.times >= fewest), "meter")
     return r.mutate(
         run=(~r.is_estimated).cast("int64").sum().over(ibis.window(**_IN_TIME, preceding=(None, 0))),
         follows_estimate=r.is_estimated.lag().over(ibis.window(**_IN_TIME)).fill_null(False),
@@ -180,7 +184,7 @@ def _runs_of_estimates(use: Use) -> ir.Table:
 
 def read_estimated_run(use: Use, limits: ReviewLimits) -> ir.Table:
     """More estimates in a row than are usual."""
-    r = _runs_of_estimates(use).filter(lambda t: t.is_estimated)
+    r = _runs_of_estimates(use, limits.estimated_in_a_row.value).filter(lambda t: t.is_estimated)
     runs = r.group_by("meter", "service", "district", "run").agg(
         period_start=r.period_start.min(),
         period_end=r.period_end.max(),

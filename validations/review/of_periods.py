@@ -12,7 +12,7 @@ import ibis.expr.types as ir
 from rate_tables.looked_up import looked_up
 from rate_tables.review_limits import ReviewLimits
 from validations.review.finding import as_json, found_in_use, sentence
-from validations.review.use import Use, of_services_with
+from validations.review.use import Use, is_off_cycle, of_services_with
 
 A_MONTH = 31
 _LONGER_THAN_A_MONTH = 45
@@ -90,11 +90,7 @@ def period_several_figures(use: Use) -> ir.Table:
 def period_off_cycle(use: Use, limits: ReviewLimits) -> ir.Table:
     """A period much shorter or longer than the service's others; days are shared, so the average allows for it."""
     shorter, longer = float(limits.off_cycle_shorter_than.value), float(limits.off_cycle_longer_than.value)
-    u = use.usual
-    # What is typical lies between the shortest and the longest.
-    p = of_services_with(
-        use.looked, u.filter((u.shortest_days < u.longest_days * shorter) | (u.longest_days > u.shortest_days * longer))
-    )
+    p = of_services_with(use.looked, use.usual.filter(is_off_cycle(use.usual, limits)))
     p = looked_up(p, p.group_by("service").agg(typical_days=p.days.median()), "service", "typical_days")
     odd = p.filter((p.days < p.typical_days * shorter) | (p.days > p.typical_days * longer))
     rows = odd.group_by("service").agg(

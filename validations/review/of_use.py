@@ -23,6 +23,7 @@ from validations.review.use import (
     ccf_of_service,
     in_order,
     in_runs,
+    is_winter_above_summer,
     no_surprise,
     of_services_with,
 )
@@ -317,10 +318,8 @@ def use_rising(use: Use, limits: ReviewLimits) -> ir.Table:
 
 def use_winter_above_summer(use: Use, limits: ReviewLimits) -> ir.Table:
     """More in winter than in summer, and more than last winter: a probable leak."""
-    # Of a service that began lately, the first reads are no summer to compare with.
     times = float(limits.winter_above_summer_times.value)
-    u = use.usual
-    p = of_services_with(use.looked, u.filter(u.has_a_year & (u.winter_most > 0.99 * times * u.summer_least)))
+    p = of_services_with(use.looked, use.usual.filter(is_winter_above_summer(use.usual, limits)))
     s = p.group_by("service").agg(
         district=p.district.min(),
         winter=p.ccf.sum(where=p.is_winter & (p.winter_days > 0)) / p.days.sum(where=p.is_winter & (p.winter_days > 0)) * MONTH_DAYS,

@@ -29,8 +29,11 @@ _DAYS_AROUND = 31
 _A_YEAR = 330
 _CYCLES = 3
 _PERIOD = ["period_start", "period_end", "days", "volume_unit"]
+_OF_READ = ["meter", "service", "district", *_PERIOD, "is_prior", "is_own"]
 _NEXT_TO_NOTHING = 0.001
 """Of use a day, in CCF."""
+_HARDLY_LESS = 0.99
+"""Of a limit: what a service must have for a rule to be asked at all, beyond what figures are rounded by."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Use:
     ``usual``: one row per service with any reads of the present occupant: what it uses in winter and in summer, per day.
     ``classes``: one row per class of a slice: what is usual for it.
     ``looked``: one row per service and period of this year, all domestic meters together, of the present occupant, beside what is
-    usual (``looked_at``).
+    usual (``looked_at``); of the services that a rule over periods can find (``odd_periods_of``).
     ``window``: first day of the winter window, and the first day after.
 
     Services, meters and districts are numbered, in the order of their ids: to group, join and put in order by texts takes several times as
@@ -72,7 +75,7 @@ class Use:
         """Periods of the services whose use a day is, at its highest, so many times the lowest or hardly less: the others have no
         period that is so many times another, or their mean."""
         spread = self.usual.spread
-        return self.looked.semi_join(self.usual.filter(spread.isnull() | (spread > 0.99 * times)), "service")
+        return self.looked.semi_join(self.usual.filter(spread.isnull() | (spread > _HARDLY_LESS * times)), "service")
 
     def with_class(self, rows: ir.Table) -> ir.Table:
         """Rows of services with what is usual for their class (class_ccf)."""
@@ -172,14 +175,14 @@ def _met_this_year(consumption: ir.Table, links: ir.Table, last_steps: ir.Table)
     return _met(consumption, links.filter(~links.is_past), last_steps)
 
 
-def reads_of(
+def records_of(
     consumption: ir.Table,
     last_steps: ir.Table,
     prior_consumption: ir.Table,
     prior_adjusted_consumption: ir.Table,
     links: ir.Table,
 ) -> ir.Table:
-    """One row per service, domestic meter and period; the registers of a meter together.
+    """One row per service, domestic meter, period and record of consumption, of this year's and last year's delivery.
 
     ``last_steps``: what the entries of the sheet leave of a row (volume_thousandths, is_left_out), by row of consumption.
     """
@@ -190,18 +193,33 @@ def reads_of(
     now = _met_this_year(consumption, links, last_steps).mutate(is_prior=ibis.literal(False))
     then = _met(prior, links.filter(links.is_of_slice), prior_changed).mutate(is_prior=ibis.literal(True))
     both = now.union(then.select(*now.columns))
-    r = both.group_by("meter", "service", "district", *_PERIOD, "is_prior", "is_own").agg(
-        volume_thousandths=both.volume_thousandths.sum(),
-        billed_thousandths=both.billed_volume_thousandths.sum(),
-        registered_thousandths=both.registered_volume_thousandths.sum(),
-        is_estimated=(both.read_type == "estimated").any(),
-        is_adjusted=both.is_adjusted.any(),
-        records=ibis._.count(),
-        share_millionths=both.share.max(),
-        source_file=both.source_file.min(),
-        source_row=both.source_row.min(),
-        source_column=both.source_column.min(),
-    )
+    return both.select(
+        *_OF_READ, "volume_thousandths",
+        billed_thousandths="billed_volume_thousandths",
+        registered_thousandths="registered_volume_thousandths",
+        is_estimated=both.read_type == "estimated",
+        is_adjusted="is_adjusted",
+        records=ibis.literal(1, "int64"),
+        share_millionths="share",
+        source_file="source_file", source_row="source_row", source_column="source_column",
+    )  # fmt: skip
+
+
+def reads_of(records: ir.Table, records_followed: ir.Table) -> ir.Table:
+    """One row per service, domestic meter and period; the registers of a meter together.
+
+    ``records_followed``: records ``followed_of`` each other. Records of one period lie over each other, and hardly any meter has such:
+    to group those of all others takes longer than all else here.
+    """
+    crossed = _crossed(records_followed)
+    r = records.semi_join(crossed, "meter")
+    how = {
+        "volume_thousandths": "sum", "billed_thousandths": "sum", "registered_thousandths": "sum", "is_estimated": "any",
+        "is_adjusted": "any", "records": "sum", "share_millionths": "max", "source_file": "min", "source_row": "min",
+        "source_column": "min",
+    }  # fmt: skip
+    together = r.group_by(*_OF_READ).agg(**{n: getattr(r[n], of)() for n, of in how.items() if n in r.columns})
+    r = records.anti_join(crossed, "meter").union(together)
     return r.mutate(ccf=_in_ccf(r.volume_thousandths, r.volume_unit))
 
 
@@ -226,15 +244,26 @@ def several_of(doubled: ir.Table, consumption: ir.Table, last_steps: ir.Table, l
     return doubled.inner_join(columns, ["meter", *_PERIOD])
 
 
-def followed_of(reads: ir.Table) -> ir.Table:
-    """One row per read that does not begin on the day up to which those before it of its meter go (reached)."""
+def followed_of(records: ir.Table) -> ir.Table:
+    """One row per record (or read) that does not begin on the day up to which those before it of its meter go (reached)."""
     before = ibis.window(group_by="meter", order_by=["period_start", "period_end"], preceding=(None, 1))
     # Of no more columns than are needed: all that there are would be put in order with them.
-    r = reads.select(
+    r = records.select(
         "meter", "service", "district", "period_start", "period_end", "days", "is_prior", "is_own",
-        reached=reads.period_end.max().over(before),
+        reached=records.period_end.max().over(before),
     )  # fmt: skip
     return r.filter(r.reached != r.period_start)
+
+
+def _crossed(followed: ir.Table) -> ir.Table:
+    """Meters with reads that lie over each other."""
+    return followed.filter(followed.reached > followed.period_start).select("meter").distinct()
+
+
+def followed_together(reads: ir.Table, records_followed: ir.Table) -> ir.Table:
+    """``followed_of`` the reads, where it is known of their records: only those of a meter that lie over each other were put together."""
+    crossed = _crossed(records_followed)
+    return records_followed.anti_join(crossed, "meter").union(followed_of(reads.semi_join(crossed, "meter")))
 
 
 def crowded_of(reads: ir.Table, meters: ir.Table, followed: ir.Table) -> ir.Table:
@@ -276,11 +305,15 @@ def _beside(periods: ir.Table) -> ir.Table:
 
 def periods_of(reads: ir.Table, crowded: ir.Table, year: Year) -> ir.Table:
     """One row per service and period of the present occupant, of both years: ccf, ccf a day, how much of it is winter."""
-    of_crowded = reads.semi_join(crowded, "service").filter(reads.is_own)
-    p = _by_period(reads.filter(reads.is_own))
-    p = looked_up(p, _beside(_by_period(of_crowded)), ["service", "period_start", "period_end"], "ccf_beside")
+    own = reads.filter(reads.is_own)
+    p = _by_period(own.semi_join(crowded, "service"))
+    p = looked_up(p, _beside(p), ["service", "period_start", "period_end"], "ccf_beside")
+    p = p.mutate(ccf=p.ccf + p.ccf_beside.fill_null(0)).drop("ccf_beside")
+    # Of all other services a read is a period, and to group these takes longer than all else here.
+    lone = own.anti_join(crowded, "service")
+    p = p.union(lone.mutate(ccf=ccf_of_service(lone)).select(*p.columns))
     # Rounded, so that the order in which meters are added does not show.
-    p = p.mutate(ccf=(p.ccf + p.ccf_beside.fill_null(0)).round(6)).drop("ccf_beside")
+    p = p.mutate(ccf=p.ccf.round(6))
     begin, end = ibis.literal(year.window_start), ibis.literal(year.window_end)
     inside = ibis.greatest(ibis.least(p.period_end, end).delta(ibis.greatest(p.period_start, begin), unit="day"), 0)
     middle = p.period_start.delta(ibis.literal(year.window_start), unit="day") + p.days / 2
@@ -290,22 +323,18 @@ def periods_of(reads: ir.Table, crowded: ir.Table, year: Year) -> ir.Table:
     return p.mutate(is_winter=(of_year < 92) | (of_year >= 273))
 
 
-@ibis.udf.agg.builtin(name="quantile_disc")
-def lower_quantile(value: float, at: float) -> float:  # type: ignore[empty-body]
-    """A value that occurs, the lower of two in the middle: of a usual and an unusual read, the usual one."""
-
-
 def usual_of(periods: ir.Table) -> ir.Table:
     """One row per service: the lower median of its use a day in winter (and the upper one), in summer and altogether, of both years; the
-    most; and how many times the least that is (spread, empty where the least is next to nothing)."""
+    most; how many times the least that is (spread, empty where the least is next to nothing), and how many times its lower median the most
+    of a season is (winter_times, summer_times).
+
+    Of two in the middle the lower is, of a usual and an unusual read, the usual one.
+    """
     p = periods
+    # To put the few figures of each service in order takes half as long as quantiles of them do.
     u = p.group_by("service").agg(
-        winter_a_day=lower_quantile(p.a_day, 0.5, where=p.is_winter),
-        upper_winter_a_day=lower_quantile(p.a_day, 0.501, where=p.is_winter),
-        summer_a_day=lower_quantile(p.a_day, 0.5, where=~p.is_winter),
-        all_a_day=lower_quantile(p.a_day, 0.5),
-        most_a_day=p.a_day.max(),
-        least_a_day=p.a_day.min(),
+        winter=p.a_day.collect(where=p.is_winter),
+        summer=p.a_day.collect(where=~p.is_winter),
         periods=ibis._.count(),
         winter_most=p.a_day.max(where=p.is_winter & ~p.is_prior & (p.winter_days > 0)),
         summer_least=p.a_day.min(where=~p.is_winter & ~p.is_prior),
@@ -315,8 +344,30 @@ def usual_of(periods: ir.Table) -> ir.Table:
         first_middle=p.middle.min(),
         last_middle=p.middle.max(),
     )
-    spread = ibis.ifelse(u.least_a_day > _NEXT_TO_NOTHING, u.most_a_day / u.least_a_day, ibis.null("float64"))
-    return u.mutate(spread=spread).drop("least_a_day")
+    u = u.mutate(
+        winter=u.winter.sort(),
+        summer=u.summer.sort(),
+        both=ibis.coalesce(u.winter.concat(u.summer), u.winter, u.summer).sort(),
+    )
+    u = u.mutate(
+        winter_a_day=u.winter[(u.winter.length() - 1) // 2],
+        upper_winter_a_day=u.winter[u.winter.length() // 2],
+        winter_highest=u.winter[u.winter.length() - 1],
+        summer_a_day=u.summer[(u.summer.length() - 1) // 2],
+        summer_highest=u.summer[u.summer.length() - 1],
+        all_a_day=u.both[(u.periods - 1) // 2],
+        least_a_day=u.both[0],
+        most_a_day=u.both[u.periods - 1],
+    ).drop("winter", "summer", "both")
+
+    def times(more: ir.FloatingValue, less: ir.FloatingValue) -> ir.FloatingValue:
+        return ibis.ifelse(less > _NEXT_TO_NOTHING, more / less, ibis.null("float64"))
+
+    return u.mutate(
+        spread=times(u.most_a_day, u.least_a_day),
+        winter_times=times(u.winter_highest, u.winter_a_day),
+        summer_times=times(u.summer_highest, u.summer_a_day),
+    ).drop("least_a_day", "winter_highest", "summer_highest")
 
 
 def classes_of(usual: ir.Table, services: ir.Table) -> ir.Table:
@@ -325,12 +376,56 @@ def classes_of(usual: ir.Table, services: ir.Table) -> ir.Table:
     return u.group_by("slice_id", "customer_class").agg(class_ccf=u.winter_a_day.median() * MONTH_DAYS)
 
 
-def last_year_of(periods: ir.Table, usual: ir.Table) -> ir.Table:
+def odd_periods_of(periods: ir.Table, usual: ir.Table, services: ir.Table, limits: ReviewLimits) -> ir.Table:
+    """``periods`` of the services that a rule over periods can find at all, by what is known of each service.
+
+    Such a rule asks for a period that is so many times another, or times what is usual in its season; for one that is shorter or longer
+    than others; for more in winter than in summer; for a class to compare with; or for use that is much for each dwelling. One that asks
+    for anything else has to be told of here.
+    """
+    u = looked_up(usual, services, "service", "dwelling_units")
+
+    def above(times: ir.FloatingValue, limit: float) -> ir.BooleanValue:
+        return (times > _HARDLY_LESS * limit).fill_null(False)
+
+    rising = float(limits.rising_altogether_times.value)
+    odd = [
+        u.spread.isnull(),
+        ~u.has_a_year,
+        # High, by the least that is a surprise; low, and a slipped decimal.
+        above(ibis.greatest(u.winter_times.fill_null(0), u.summer_times.fill_null(0)), min(float(band.times) for band in limits.tolerance.value)),
+        above(u.spread, min(float(limits.low_times.value), float(limits.slip_from.value))),
+        above(u.spread, rising) & above(u.winter_times, rising / 1.5),
+        is_winter_above_summer(u, limits),
+        above(u.spread * float(limits.vacant_share.value), 1),
+        # Of a long read, days in which nobody was there may be a part.
+        above(u.spread * (1 - limits.partly_vacant_days.value / u.longest_days), 1),
+        is_off_cycle(u, limits),
+        (u.dwelling_units > 1).fill_null(False)
+        & above(u.most_a_day * MONTH_DAYS / u.dwelling_units, float(limits.per_dwelling_unit_ccf.value)),
+    ]  # fmt: skip
+    return periods.semi_join(u.filter(ibis.or_(*odd)), "service")
+
+
+def is_winter_above_summer(usual: ir.Table, limits: ReviewLimits) -> ir.BooleanValue:
+    """Whether a service can have used so much more in winter than in summer; of one that began lately, the first reads are no summer."""
+    times = _HARDLY_LESS * float(limits.winter_above_summer_times.value)
+    return (usual.has_a_year & (usual.winter_most > times * usual.summer_least)).fill_null(False)
+
+
+def is_off_cycle(usual: ir.Table, limits: ReviewLimits) -> ir.BooleanValue:
+    """Whether a service can have a period much shorter or longer than its others: what is typical lies between the shortest and the longest."""
+    shorter, longer = float(limits.off_cycle_shorter_than.value), float(limits.off_cycle_longer_than.value)
+    short, long = usual.shortest_days, usual.longest_days
+    return ((short < long * shorter) | (long > short * longer)).fill_null(False)
+
+
+def last_year_of(odd_periods: ir.Table, usual: ir.Table) -> ir.Table:
     """One row per period of this year that it is known for: a_day_last_year, the mean use a day about the same dates a year before."""
     most, least = 365 + _DAYS_AROUND, 365 - _DAYS_AROUND
-    now = periods.filter(~periods.is_prior).inner_join(usual.select("service", "first_middle"), "service")
+    now = odd_periods.filter(~odd_periods.is_prior).inner_join(usual.select("service", "first_middle"), "service")
     now = now.filter(now.middle - now.first_middle >= least)
-    then = periods.inner_join(usual.select("service", "last_middle"), "service")
+    then = odd_periods.inner_join(usual.select("service", "last_middle"), "service")
     then = then.filter(then.last_middle - then.middle >= least)
     then = then.select("service", then="middle", a_day_then="a_day")
     met = now.inner_join(then, "service")
@@ -338,10 +433,10 @@ def last_year_of(periods: ir.Table, usual: ir.Table) -> ir.Table:
     return met.group_by("service", "period_start", "period_end").agg(a_day_last_year=met.a_day_then.mean().round(9))
 
 
-def looked_at(periods: ir.Table, last_year: ir.Table, usual: ir.Table) -> ir.Table:
+def looked_at(odd_periods: ir.Table, last_year: ir.Table, usual: ir.Table) -> ir.Table:
     """This year's periods with what is usual, a month: ccf_a_month, usual_ccf (in its season), upper_usual_ccf, all_ccf, last_year_ccf."""
     period = ["service", "period_start", "period_end"]
-    p = looked_up(periods.filter(~periods.is_prior), last_year, period, "a_day_last_year")
+    p = looked_up(odd_periods.filter(~odd_periods.is_prior), last_year, period, "a_day_last_year")
     p = looked_up(p, usual, "service", "winter_a_day", "upper_winter_a_day", "summer_a_day", "all_a_day")
     season = ibis.ifelse(p.is_winter, p.winter_a_day, p.summer_a_day)
     # Of two winter reads, the lower one is usual beside a high one, and the upper one beside a low one.
