@@ -12,6 +12,7 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
+from assets.kept import Bench
 from assets.stage import stage
 from validations.tables import ADJUSTED_CONSUMPTION
 
@@ -35,8 +36,7 @@ def standing(decisions: ir.Table, *words: str) -> ir.Table:
     return decisions.filter((decisions.status == "stands") & decisions.decision.isin(words))
 
 
-@stage(ADJUSTED_CONSUMPTION, "adjustment", by_slice=True, built_once=True)
-def adjusted_consumption(
+def _changed(
     consumption: ir.Table,
     service_consumption: ir.Table,
     adjustment_steps: ir.Table,
@@ -44,11 +44,7 @@ def adjusted_consumption(
     proposed_corrections: ir.Table,
     decisions: ir.Table,
 ) -> ir.Table:
-    """What counts of each row that adjustments or decisions change, and which of them say so.
-
-    A changed volume is the meter's, and so counts for every service that the meter serves; a period that a decision leaves out
-    is left out for the service that was decided about.
-    """
+    """One row per service and row of consumption that adjustments or decisions change: what they leave of it, and which do."""
     served = service_consumption.select("service_id", *_METER).distinct()
     entered = last_steps(adjustment_steps).inner_join(served, _METER).mutate(place=ibis.literal(1, "int64"))
 
@@ -63,8 +59,7 @@ def adjusted_consumption(
     out = irregular_use.select("finding_id", "service_id", begin="period_start", end="period_end").inner_join(
         out, "finding_id"
     )
-    rows = consumption.inner_join(service_consumption.select("service_id", *_METER).distinct(), _METER)
-    left = rows.inner_join(out, "service_id")
+    left = consumption.inner_join(served.inner_join(out, "service_id"), _METER)
     left = left.filter((left.period_start >= left.begin) & (left.period_end <= left.end))
     left = left.group_by(["service_id", *RECORD]).agg(by=left.by.max())
     left = left.mutate(
@@ -72,10 +67,37 @@ def adjusted_consumption(
     )
 
     changes = ibis.union(*(part.select(*_CHANGE) for part in (entered, proposed, left)))
-    changed = changes.group_by(["service_id", *RECORD]).agg(
+    return changes.group_by(["service_id", *RECORD]).agg(
         volume_thousandths=changes.volume_thousandths.argmax(changes.place, where=changes.volume_thousandths.notnull()),
         is_left_out=changes.is_left_out.any(),
         adjustment_id=changes.by.group_concat("; ", order_by=changes.place),
     )
+
+
+def _as_changed(consumption: ir.Table, changed: ir.Table) -> ir.Table:
     met = consumption.inner_join(changed, RECORD)
     return met.mutate(adjusted_volume_thousandths=ibis.coalesce(met.volume_thousandths, met.billed_volume_thousandths))
+
+
+@stage(ADJUSTED_CONSUMPTION, "adjustment", by_slice=True, traced=True)
+def adjusted_consumption(
+    consumption: ir.Table,
+    service_consumption: ir.Table,
+    adjustment_steps: ir.Table,
+    irregular_use: ir.Table,
+    proposed_corrections: ir.Table,
+    decisions: ir.Table,
+) -> ir.Table:
+    """What counts of each row that adjustments or decisions change, and which of them say so.
+
+    A changed volume is the meter's, and so counts for every service that the meter serves; a period that a decision leaves out
+    is left out for the service that was decided about.
+    """
+    inputs = {
+        "consumption": consumption, "service_consumption": service_consumption, "adjustment_steps": adjustment_steps,
+        "irregular_use": irregular_use, "proposed_corrections": proposed_corrections, "decisions": decisions,
+    }  # fmt: skip
+    bench = Bench(inputs, ADJUSTED_CONSUMPTION.name)
+    # What few rows are changed is known once they are kept: the engine would else expect as many as there is consumption.
+    bench.keep("changed", _changed, *inputs)
+    return bench.shown("as_changed", _as_changed, "consumption", "changed")

@@ -182,14 +182,8 @@ def with_fallbacks(s: ir.Table, rule: AveragingRule, effective: dt.date) -> ir.T
     place = ibis.cases(
         *((where, ibis.literal(n, "int64")) for n, (where, *_) in enumerate(outcomes)), else_=len(outcomes)
     )
-    s = s.mutate(
-        place=place,
-        **{f"_average_{n}": average for n, (_, _, average, _, _) in enumerate(outcomes)},
-        **{
-            f"_note_{n}": ibis.literal(note) if isinstance(note, str) else note
-            for n, (_, _, _, note, _) in enumerate(outcomes)
-        },
-    )
+    # Averages and notes are worked out where the place is known, so that each row has those of its own outcome worked out only.
+    s = s.mutate(place=place)
     numbers = range(len(outcomes))
     derivation = ibis.cases(*((s.place == n, outcomes[n][1]) for n in numbers), else_="held")
     own = rule.applied.value
@@ -199,8 +193,8 @@ def with_fallbacks(s: ir.Table, rule: AveragingRule, effective: dt.date) -> ir.T
     is_averaged = derivation.notin(["excluded", "fixed"])
     s = s.mutate(
         derivation=derivation,
-        winter_average_thousandths=ibis.cases(*((s.place == n, s[f"_average_{n}"]) for n in numbers), else_=ibis.null("int64")),
-        derivation_note=ibis.cases(*((s.place == n, s[f"_note_{n}"]) for n in numbers), else_=short + none_left),
+        winter_average_thousandths=ibis.cases(*((s.place == n, outcomes[n][2]) for n in numbers), else_=ibis.null("int64")),
+        derivation_note=ibis.cases(*((s.place == n, outcomes[n][3]) for n in numbers), else_=short + none_left),
         yields_to_lower_actual_after_months=ibis.cases(
             *((s.place == n, ibis.literal(months, "int64")) for n, months in yields.items() if months),
             (s.place < 0, ibis.null("int64")), else_=ibis.null("int64"),
@@ -218,4 +212,4 @@ def with_fallbacks(s: ir.Table, rule: AveragingRule, effective: dt.date) -> ir.T
         applied_in_months=ibis.ifelse(has_average, ", ".join(map(str, own.months)), ""),
         other_months_billed_from=ibis.ifelse(has_average, own.other_months or "", ""),
         crossing_bill=ibis.literal(rule.crossing_bill.value),
-    ).drop("place", *(f"_average_{n}" for n in numbers), *(f"_note_{n}" for n in numbers))
+    ).drop("place")
