@@ -33,7 +33,7 @@ WHOLE = "all"
 OF_SLICE = "of_slice"
 """The column that says to which slice a row belongs, of a table with the rows of several."""
 
-_ROWS_OF_A_GROUP = 15 * 2048
+ROWS_OF_A_GROUP = 15 * 2048
 """DuckDB reads a file with as many cores as it has groups of rows: a slice has a hundred thousand, and its own measure is 122,880."""
 
 
@@ -216,7 +216,7 @@ class Store:
                 beside,
                 KV_METADATA=about,
                 COMPRESSION="zstd",
-                ROW_GROUP_SIZE=_ROWS_OF_A_GROUP,
+                ROW_GROUP_SIZE=ROWS_OF_A_GROUP,
                 WRITE_BLOOM_FILTER=False,
             )
             written = ibis.Schema.from_pyarrow(pq.read_schema(beside))
