@@ -27,7 +27,7 @@ from assets.contents import record_run
 from assets.literal_path import literal
 from assets.publication import last_publication, link_drafts, next_publication
 from assets.pulling.archive import content_hash_of
-from assets.stage import Session, slices_of, version_of, years_of
+from assets.stage import PER_DISTRICT, Session, slices_of, version_of, years_of
 from assets.standing_questions import create_views, sql_of_views
 from assets.store import ROWS_OF_A_GROUP, Store
 from rate_tables.exact import scale_of
@@ -156,9 +156,14 @@ def _replace(
     of_year = f'"{contract.name}" WHERE billing_year = {int(year)}'
     stays = store.files(contract, year, [s for s in slices if s not in changed])
     comes = store.files(contract, year, [s for s in slices if s in changed])
-    # Rows do not say which slice they are of. Those that stay are known by their hash; one that is kept by mistake shows in the count.
-    kept = f" AND hash({names}) NOT IN (SELECT hash({names}) FROM (SELECT {columns} FROM ({_source(contract, stays)})))"  # noqa: S608
-    con.execute(f"DELETE FROM {of_year}{kept if stays else ''}")  # noqa: S608
+    if not stays:
+        goes = "true"
+    elif contract.name in PER_DISTRICT:
+        goes = f"district_id IN ({', '.join(map(_quoted, sorted(changed)))})"
+    else:
+        # Rows do not say which slice they are of. Those that stay are known by their hash; one kept by mistake shows in the count.
+        goes = f"hash({names}) NOT IN (SELECT hash({names}) FROM (SELECT {columns} FROM ({_source(contract, stays)})))"  # noqa: S608
+    con.execute(f"DELETE FROM {of_year} AND {goes}")  # noqa: S608
     if comes:
         con.execute(f'INSERT INTO "{contract.name}" SELECT {int(year)}, {columns} FROM ({_source(contract, comes)})')  # noqa: S608
     ((rows,),) = con.execute(f"SELECT count(*) FROM {of_year}").fetchall()  # noqa: S608
