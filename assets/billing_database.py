@@ -5,8 +5,17 @@ Does not belong here: making any table, putting the database in the place of the
 
 Whole numbers become decimals here, under the name without the unit's ending, and every table and column carries a comment
 with its meaning and unit.
+
+To write a table takes ten times as long as to read it. So a run takes over what the last one published, and replaces the rows of those
+slices that have changed since; it builds the database anew where anything is not as that run left it.
 """
 
+import json
+import shutil
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -16,10 +25,11 @@ import pyarrow.parquet as pq
 from assets.bill_files import drafts_made, remove_other_drafts
 from assets.contents import record_run
 from assets.literal_path import literal
-from assets.publication import link_drafts, next_publication
-from assets.stage import Session, slices_of, years_of
-from assets.standing_questions import create_views
-from assets.store import Store
+from assets.publication import last_publication, link_drafts, next_publication
+from assets.pulling.archive import content_hash_of
+from assets.stage import PER_DISTRICT, Session, slices_of, version_of, years_of
+from assets.standing_questions import create_views, sql_of_views
+from assets.store import ROWS_OF_A_GROUP, Store
 from rate_tables.exact import scale_of
 from validations.contract import Contract
 from validations.tables import PUBLISHED
@@ -80,42 +90,180 @@ def _comment(con: duckdb.DuckDBPyConnection, contract: Contract) -> None:
         con.execute(f'COMMENT ON COLUMN "{contract.name}"."{published}" IS {_quoted(text)}')
 
 
+_MADE_FROM = "made_from.json"
+_MOST_REPLACED = 0.5
+"""Share of all rows: what was replaced goes on taking room in the file, so it is built anew before it would hold more of that."""
+_NAME = "billing"
+"""What DuckDB calls a database that lies in ``billing.duckdb``: views keep this name."""
+
+
+@dataclass(frozen=True)
+class _MadeFrom:
+    """What a published database was made from, kept beside it.
+
+    ``contents``: "table/year/slice" -> content of the slice. ``replaced``: rows replaced since it was built anew. ``file_hash``: SHA-256 of the file.
+    """
+
+    version: str
+    contents: dict[str, str]
+    replaced: int = 0
+    file_hash: str = ""
+
+
+class _NotAsRecorded(Exception):
+    """The last database cannot be taken over."""
+
+
 def _connected(store: Store, database: Path) -> duckdb.DuckDBPyConnection:
-    """A connection to a new database, with the limits of the run's own."""
-    limits = store.con.raw_sql("SELECT current_setting('threads'), current_setting('memory_limit')").fetchone()
-    con = duckdb.connect(str(database), config=dict(zip(("threads", "memory_limit"), limits, strict=True)))
+    """A connection to a database, new or not, with the limits of the run's own but for one thread."""
+    ((memory_limit,),) = store.con.raw_sql("SELECT current_setting('memory_limit')").fetchall()
+    # One thread writes the rows of a slice together, so that those of a changed one can be taken out without writing others again.
+    con = duckdb.connect(config={"threads": 1, "memory_limit": memory_limit})
     # The order of rows is no part of a table, and keeping it takes half of the time again.
     con.execute("SET preserve_insertion_order = false")
     con.execute("SET enable_progress_bar = false")
+    # All is written to the file once, at the end: nobody reads it before.
+    con.execute("SET checkpoint_threshold = '1TB'")
+    con.execute("SET auto_checkpoint_skip_wal_threshold = 1000000000000")
+    con.execute(f"ATTACH {_quoted(str(database))} AS {_NAME} (ROW_GROUP_SIZE {ROWS_OF_A_GROUP})")
+    con.execute(f"USE {_NAME}")
     return con
 
 
-def publish(session: Session) -> dict[str, int]:
-    """Build ``billing.duckdb`` from the store, and show it and the drafts of bill files to readers. Returns rows per table."""
+def _done(
+    store: Store, con: duckdb.DuckDBPyConnection, tasks: Iterable[Callable[[duckdb.DuckDBPyConnection], None]]
+) -> None:
+    """Do every task on a connection of its own, as many at once as the run has threads."""
+
+    def one(task: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
+        with con.cursor() as own:
+            own.execute(f"USE {_NAME}")
+            task(own)
+
+    ((threads,),) = store.con.raw_sql("SELECT current_setting('threads')").fetchall()
+    with ThreadPoolExecutor(int(threads)) as pool:
+        for _ in pool.map(one, tasks):
+            pass
+
+
+def _replace(
+    con: duckdb.DuckDBPyConnection, session: Session, contract: Contract, year: int, changed: set[str]
+) -> None:
+    """Replace the rows of a year that come from the slices ``changed``. _NotAsRecorded if the table then has not as many rows as the store."""
+    store, slices = session.store, slices_of(contract, session.workspace)
+    names = ", ".join(f'"{scale_of(name)[0]}"' for name in contract.columns)
+    columns = ", ".join(map(_published_column, contract.columns))
+    of_year = f'"{contract.name}" WHERE billing_year = {int(year)}'
+    stays = store.files(contract, year, [s for s in slices if s not in changed])
+    comes = store.files(contract, year, [s for s in slices if s in changed])
+    if not stays:
+        goes = "true"
+    elif contract.name in PER_DISTRICT:
+        goes = f"district_id IN ({', '.join(map(_quoted, sorted(changed)))})"
+    else:
+        # Rows do not say which slice they are of. Those that stay are known by their hash; one kept by mistake shows in the count.
+        goes = f"hash({names}) NOT IN (SELECT hash({names}) FROM (SELECT {columns} FROM ({_source(contract, stays)})))"  # noqa: S608
+    con.execute(f"DELETE FROM {of_year} AND {goes}")  # noqa: S608
+    if comes:
+        con.execute(f'INSERT INTO "{contract.name}" SELECT {int(year)}, {columns} FROM ({_source(contract, comes)})')  # noqa: S608
+    ((rows,),) = con.execute(f"SELECT count(*) FROM {of_year}").fetchall()  # noqa: S608
+    if rows != sum(store.rows(contract, year, s) for s in slices):
+        raise _NotAsRecorded
+
+
+def _take_over(session: Session, database: Path, wanted: _MadeFrom) -> _MadeFrom:
+    """Make ``database`` from the last one that was published. _NotAsRecorded or duckdb.Error if that cannot be done."""
+    last = last_publication(session.workspace)
+    try:
+        before = _MadeFrom(**json.loads((last / _MADE_FROM).read_bytes()))
+        shutil.copyfile(last / database.name, database)
+    except (OSError, ValueError, TypeError) as error:
+        raise _NotAsRecorded from error
+    if before.version != wanted.version or content_hash_of(database) != before.file_hash:
+        raise _NotAsRecorded
+    changed: dict[tuple[str, int], set[str]] = {}
+    for key in {key for key, _ in before.contents.items() ^ wanted.contents.items()}:
+        table, year, slice_id = key.split("/")
+        changed.setdefault((table, int(year)), set()).add(slice_id)
+    contracts = {contract.name: contract for contract in PUBLISHED}
+    rows = session.store.rows
+    coming = sum(rows(contracts[table], year, s) for (table, year), slices in changed.items() for s in slices)
+    everything = sum(
+        rows(contracts[table], int(year), s) for table, year, s in (key.split("/") for key in wanted.contents)
+    )
+    replaced = before.replaced + coming
+    if replaced > _MOST_REPLACED * everything:
+        raise _NotAsRecorded
+    con = _connected(session.store, database)
+    try:
+        tasks = [
+            partial(_replace, session=session, contract=contracts[table], year=year, changed=slices)
+            for (table, year), slices in changed.items()
+        ]
+        _done(session.store, con, tasks)
+        con.execute("CHECKPOINT")
+    finally:
+        con.close()
+    return replace(wanted, replaced=replaced)
+
+
+def _build(session: Session, database: Path) -> None:
+    """Build ``database`` from the store alone."""
     workspace, store = session.workspace, session.store
-    counts = {}
+    con = _connected(store, database)
+    try:
+        tasks = []
+        for contract in PUBLISHED:
+            slices = slices_of(contract, workspace)
+            paths = {year: store.files(contract, year, slices) for year in workspace.file.billing_years}
+            tasks.append(partial(_create, contract=contract, paths=paths))
+        _done(store, con, tasks)
+        # Each statement on its own would be written to disk on its own.
+        con.execute("BEGIN")
+        for contract in PUBLISHED:
+            _comment(con, contract)
+        create_views(con, workspace)
+        con.execute("COMMIT")
+        con.execute("CHECKPOINT")
+    finally:
+        con.close()
+
+
+def _made_from(session: Session) -> _MadeFrom:
+    """What the database has to be made from."""
+    workspace, store = session.workspace, session.store
+    contents = {
+        f"{contract.name}/{year}/{slice_id}": content
+        for contract in PUBLISHED
+        for year in workspace.file.billing_years
+        for slice_id in slices_of(contract, workspace)
+        if (content := store.content(contract, year, slice_id)) is not None
+    }
+    return _MadeFrom(version_of("billing_database", workspace.file.billing_years, sql_of_views(workspace)), contents)
+
+
+def publish(session: Session) -> dict[str, int]:
+    """Make ``billing.duckdb`` from the store, and show it and the drafts of bill files to readers. Returns rows per table."""
+    workspace, store = session.workspace, session.store
+    years = workspace.file.billing_years
     with next_publication(workspace) as folder:
-        con = _connected(store, folder / workspace.database.name)
+        database, made_from = folder / workspace.database.name, _made_from(session)
         try:
-            for contract in PUBLISHED:
-                slices = slices_of(contract, workspace)
-                paths = {year: store.files(contract, year, slices) for year in workspace.file.billing_years}
-                _create(con, contract, paths)
-                counts[contract.name] = sum(store.rows(contract, year, s) for year in paths for s in slices)
-            # Each statement on its own would be written to disk on its own.
-            con.execute("BEGIN")
-            for contract in PUBLISHED:
-                _comment(con, contract)
-            create_views(con, workspace)
-            con.execute("COMMIT")
-            con.execute("CHECKPOINT")
-        finally:
-            con.close()
-        drafts = {year: drafts_made(workspace, store, year) for year in workspace.file.billing_years}
+            made_from = _take_over(session, database, made_from)
+        except (_NotAsRecorded, duckdb.Error):
+            for leftover in folder.iterdir():
+                leftover.unlink()
+            _build(session, database)
+        about = replace(made_from, file_hash=content_hash_of(database))
+        (folder / _MADE_FROM).write_text(json.dumps(asdict(about)), encoding="utf-8")
+        drafts = {year: drafts_made(workspace, store, year) for year in years}
         link_drafts(workspace, folder, {year: made for year, made in drafts.items() if made})
-    for year in workspace.file.billing_years:
+    for year in years:
         remove_other_drafts(workspace, year)
-    return counts
+    return {
+        contract.name: sum(store.rows(contract, year, s) for year in years for s in slices_of(contract, workspace))
+        for contract in PUBLISHED
+    }
 
 
 def unlike_store(session: Session, billing_year: int) -> list[str]:

@@ -24,6 +24,11 @@ _CURRENT = "current"
 _DRAFTS = "drafts"
 
 
+def last_publication(workspace: Workspace) -> Path:
+    """The folder that readers are led to; it is not there before the first run has ended."""
+    return workspace.publications / _CURRENT
+
+
 @contextmanager
 def next_publication(workspace: Workspace) -> Iterator[Path]:
     """A folder to be filled; readers see it once the block ends, and nothing of it if that fails."""

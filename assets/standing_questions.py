@@ -247,6 +247,11 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def sql_of_views(workspace: Workspace) -> list[str]:
+    """SQL of every view: it depends on the workspace too."""
+    return [question.sql(workspace) for question in QUESTIONS]
+
+
 def create_views(con: duckdb.DuckDBPyConnection, workspace: Workspace) -> None:
     """Create every view in a database that has the published tables, with a comment on it and on each column."""
     for question in QUESTIONS:
