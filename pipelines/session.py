@@ -5,6 +5,7 @@ Does not belong here: anything that is made in it.
 """
 
 import fcntl
+import gc
 import importlib.util
 import os
 import re
@@ -12,6 +13,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -106,9 +108,17 @@ def _not_taken(file: FileIO, work: Path, run_id: str | None, is_going_on: Callab
     return "" if is_ours else busy
 
 
+@cache
+def leave_alone_what_was_imported() -> None:
+    """Spare Python the search for cycles among all that was imported: a quarter of a million objects, looked through again and again
+    while expressions are made, for as long as making them takes."""
+    gc.freeze()
+
+
 def connect(scratch: Path) -> ibis.BaseBackend:
     """A DuckDB connection of this process' own; what does not fit in memory goes to ``scratch``."""
     scratch.mkdir(parents=True, exist_ok=True)
+    leave_alone_what_was_imported()
     # DuckDB joins nested selects itself; for Ibis to do it first takes longer than most tables take to make.
     ibis.options.sql.fuse_selects = False
     con = connected(temp_directory=str(scratch / "duckdb"))

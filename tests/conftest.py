@@ -34,6 +34,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: 0 if maker and module_of(item) is maker else turn(item))
 
 
+def pytest_collection_finish() -> None:
+    """As a run does, once all is imported."""
+    from pipelines.session import leave_alone_what_was_imported
+
+    leave_alone_what_was_imported()
+
+
 def module_of(item: pytest.Item) -> object:
     """The test module of an item."""
     return getattr(item, "module", None)

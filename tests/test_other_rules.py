@@ -78,8 +78,8 @@ def test_bartlesville_cycles_a_floor_for_each_month_and_a_factor(tmp_path: Path)
 
 
 @pytest.fixture(scope="module")
-def quarterly(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two districts under Portland's rule, of which the second delivers late."""
+def without_west(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two districts under Portland's rule, run before the second has delivered. Tests copy it before they change it."""
     extract = {
         "sewer_services": [
             f"{service},A{service},P{service},{COMMON.format(since=since)}"
@@ -98,14 +98,27 @@ def quarterly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (folder / "districts" / "west.yaml").write_text(west, encoding="utf-8")
     under(folder, "portland")
+    run(folder)
     return folder
 
 
-def test_promise_4_a_late_district_changes_only_its_own_services_once_class_averages_were_released(
-    quarterly: Path, tmp_path: Path
-) -> None:
-    folder = Path(shutil.copytree(quarterly, tmp_path / "ws", symlinks=True))
+@pytest.fixture(scope="module")
+def with_west(without_west: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, run again with the second district's delivery."""
+    folder = copied(without_west, tmp_path_factory.mktemp("with_west"))
+    deliver_west(folder, [27], [36])
     run(folder)
+    return folder
+
+
+def copied(folder: Path, target: Path) -> Path:
+    return Path(shutil.copytree(folder, target / "ws", symlinks=True))
+
+
+def test_promise_4_a_late_district_changes_only_its_own_services_once_class_averages_were_released(
+    without_west: Path, tmp_path: Path
+) -> None:
+    folder = copied(without_west, tmp_path)
     override_everything(folder, by="Clerk")
     approve_and_release(folder, by="Manager")
     deliver_west(folder, [27], [36])
@@ -135,33 +148,33 @@ def deliver_west(folder: Path, first: list[int], second: list[int]) -> None:
     late.write_text(delivery({"201": first, "202": second}, ["2018-12-10", "2019-03-11"]), encoding="utf-8")
 
 
-def test_a_class_average_reaches_across_districts_and_a_late_one_changes_what_rests_on_it(quarterly: Path) -> None:
+def test_a_class_average_reaches_across_districts_and_a_late_one_changes_what_rests_on_it(
+    without_west: Path, with_west: Path
+) -> None:
     columns = "winter_average, derivation, is_provisional"
-    run(quarterly)
-    assert basis(quarterly, columns) == [
+    assert basis(without_west, columns) == [
         ("E1", Decimal(6), "computed", False), ("E2", Decimal(6), "class_average", False),
         ("W1", Decimal(3), "carried_forward", True), ("W2", None, "held", True),
     ]  # fmt: skip
-    deliver_west(quarterly, [27], [36])
-    run(quarterly)
-    assert basis(quarterly, columns) == [
+    assert basis(with_west, columns) == [
         ("E1", Decimal(6), "computed", False), ("E2", Decimal(9), "class_average", False),
         ("W1", Decimal(9), "computed", False), ("W2", Decimal(12), "computed", False),
     ]  # fmt: skip
-    assert query(quarterly, "SELECT class_key, services, class_average FROM class_averages") == [
+    assert query(with_west, "SELECT class_key, services, class_average FROM class_averages") == [
         ("customer class single_family", 3, Decimal(9))
     ]
 
 
 def test_a_district_whose_figures_leave_the_class_average_as_it_is_changes_only_its_own_services(
-    quarterly: Path,
+    with_west: Path, tmp_path: Path
 ) -> None:
     """W1 and W2 change places: the mean stays, so the other district's slice is not made again."""
-    store = quarterly / "work" / "store" / "billing_basis" / "2019"
+    folder = copied(with_west, tmp_path)
+    store = folder / "work" / "store" / "billing_basis" / "2019"
     before = {path.stem: path.stat().st_mtime_ns for path in store.glob("*.parquet")}
-    deliver_west(quarterly, [36], [27])
-    run(quarterly)
-    assert basis(quarterly, "winter_average")[2:] == [("W1", Decimal(12)), ("W2", Decimal(9))]
+    deliver_west(folder, [36], [27])
+    run(folder)
+    assert basis(folder, "winter_average")[2:] == [("W1", Decimal(12)), ("W2", Decimal(9))]
     after = {path.stem: path.stat().st_mtime_ns for path in store.glob("*.parquet")}
     assert {name for name in after if after[name] != before[name]} == {"west", "several_districts"}
 

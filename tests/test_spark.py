@@ -36,8 +36,10 @@ def run(folder: Path, year: int, timeout: float, **variables: str) -> None:
     assert ran.code == 0, ran.out + ran.err
 
 
-def small_utility(folder: Path) -> Path:
-    """One district whose meters have registers, multipliers and credits; 120 services, many of them with irregular use."""
+@pytest.fixture(scope="module")
+def small_utility(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One district whose meters have registers, multipliers and credits; 120 services, many of them with irregular use. Tests copy it."""
+    folder = tmp_path_factory.mktemp("small_utility") / "ws"
     source = ROOT / "data" / "sample"
     (folder / "districts").mkdir(parents=True)
     shutil.copy(source / "districts" / "gorse_hollow.yaml", folder / "districts")
@@ -46,6 +48,10 @@ def small_utility(folder: Path) -> Path:
     made = annual_billing("simulate", folder)
     assert made.code == 0, made.err
     return folder
+
+
+def copied(folder: Path, target: Path) -> Path:
+    return Path(shutil.copytree(folder, target, symlinks=True))
 
 
 def on_spark(folder: Path, **properties: Any) -> None:
@@ -74,10 +80,12 @@ def happened(log: Path) -> Counter[str]:
 
 
 @pytest.mark.usefixtures("java")
-def test_every_table_and_every_byte_of_a_bill_file_is_the_same_on_spark_with_two_workers(tmp_path: Path) -> None:
-    one = small_utility(tmp_path / "on_duckdb")
+def test_every_table_and_every_byte_of_a_bill_file_is_the_same_on_spark_with_two_workers(
+    small_utility: Path, tmp_path: Path
+) -> None:
+    one = copied(small_utility, tmp_path / "on_duckdb")
     run(one, YEAR - 1, timeout=300)
-    other = Path(shutil.copytree(one, tmp_path / "on_spark", symlinks=True))
+    other = copied(one, tmp_path / "on_spark")
     log = tmp_path / "log"
     log.mkdir()
     written_down: dict[str, Any] = {
@@ -100,8 +108,10 @@ def test_every_table_and_every_byte_of_a_bill_file_is_the_same_on_spark_with_two
 
 
 @pytest.mark.usefixtures("java")
-def test_a_property_that_would_change_what_an_expression_means_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    folder = small_utility(tmp_path / "ws")
+def test_a_property_that_would_change_what_an_expression_means_is_refused_in_a_sentence(
+    small_utility: Path, tmp_path: Path
+) -> None:
+    folder = copied(small_utility, tmp_path / "ws")
     on_spark(folder, **{"spark.sql.ansi.enabled": False})
     ran = annual_billing("run", YEAR, "--workspace", folder)
     assert ran.code != 0
@@ -109,8 +119,10 @@ def test_a_property_that_would_change_what_an_expression_means_is_refused_in_a_s
     assert "spark.sql.ansi.enabled does" in ran.out + ran.err
 
 
-def test_without_java_spark_is_refused_in_a_sentence_before_anything_is_made(tmp_path: Path) -> None:
-    folder = small_utility(tmp_path / "ws")
+def test_without_java_spark_is_refused_in_a_sentence_before_anything_is_made(
+    small_utility: Path, tmp_path: Path
+) -> None:
+    folder = copied(small_utility, tmp_path / "ws")
     on_spark(folder)
     ran = annual_billing("run", YEAR, "--workspace", folder, JAVA_HOME=str(tmp_path / "nothing"))
     assert ran.code != 0
