@@ -44,6 +44,7 @@ SCRIPTS = {
     "the same in Polars": "in_polars.py",
     "the same in pandas": "in_pandas.py",
 }
+SMALLEST = 25_000
 LARGE = 1_000_000
 """From so many services on, one turn without a late district."""
 LARGEST = 10_000_000
@@ -64,7 +65,7 @@ BESIDE_DUCKDB_BYTES = 1_300_000_000
 """What Python, its libraries and what DuckDB does not count take of the allowed memory."""
 _SECONDS_BETWEEN_LOOKS = 0.1
 """At a process' memory: looking finds its children among all processes, which is work of its own."""
-LEAST_RATIO = {25_000: None, 250_000: 12.0, 2_000_000: 10.0}
+LEAST_RATIO = {250_000: 12.0, 2_000_000: 10.0}
 
 
 @dataclass
@@ -470,7 +471,7 @@ def written(sizes: list[Measured], turns: int) -> str:
 def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--sizes", nargs="+", type=int, default=[25_000, 250_000, 2_000_000])
+    arguments.add_argument("--sizes", nargs="+", type=int, default=[SMALLEST, 250_000, 2_000_000])
     arguments.add_argument("--turns", type=int, default=3)
     arguments.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "annual-billing-scale")
     arguments.add_argument(
@@ -481,7 +482,7 @@ def main() -> None:
     chosen = arguments.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
     # Builds the SQL, which is the same for every size.
-    timed(_run(simulated(chosen.folder, min(chosen.sizes))), int(4e9))
+    timed(_run(simulated(chosen.folder, SMALLEST)), int(4e9))
     sizes = [
         measure(chosen.folder, services, chosen.turns, chosen.gigabytes, with_peers=chosen.peers)
         for services in sorted(chosen.sizes)
