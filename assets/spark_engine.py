@@ -177,6 +177,11 @@ class _Compiler(PySparkCompiler):
     def visit_Median(self, op: ops.Median, *, arg: Any, where: Any) -> Any:
         return self.f.percentile(arg if where is None else self.if_(where, arg, NULL), 0.5)
 
+    def visit_ArrayIndex(self, op: ops.ArrayIndex, *, arg: Any, index: Any) -> Any:
+        # Spark counts from one in 32 bits; as in DuckDB, there is nothing where an array does not reach.
+        at = self.cast(self.if_(index >= 0, index + 1, index), dt.int32)
+        return self.f.anon.try_element_at(arg, at)
+
     # Order
 
     def visit_ArgMin(self, op: ops.ArgMin, *, arg: Any, key: Any, where: Any) -> Any:
