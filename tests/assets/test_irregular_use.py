@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+from itertools import pairwise
 from typing import Any
 
 import ibis.expr.types as ir
@@ -224,14 +225,21 @@ def test_no_rule_finds_anything_in_periods_that_are_not_looked_at(con: Any) -> N
     drawn = random.Random(20190701)  # noqa: S311 - the same every time is what is wanted
 
     def home() -> Home:
-        level, spread = drawn.choice([2_000, 8_000, 20_000]), drawn.choice([0.02, 0.1, 0.3, 0.6])
-        used = {n: round(level * drawn.lognormvariate(0, spread)) for n in MONTHS}
-        used |= {n: round(used[n] * drawn.uniform(0, 4)) for n in drawn.sample(MONTHS, drawn.choice([0, 0, 1, 3]))}
+        # Most are odd in one way only, so that each way of being looked at is needed by some.
+        level, spread = drawn.choice([2_000, 8_000, 60_000]), drawn.choice([0.02, 0.02, 0.1, 0.3, 0.6])
+        in_winter = drawn.choice([0.6, 1, 1, 1.4, 1.8, 2.5])
+        used = {n: round(level * (in_winter if n % 12 >= 6 else 1) * drawn.lognormvariate(0, spread)) for n in MONTHS}
+        used |= {n: round(used[n] * drawn.uniform(0, 4)) for n in drawn.sample(MONTHS, drawn.choice([0, 0, 0, 1, 3]))}
         units = {"dwelling_units": drawn.choice([1, 1, 3])}
-        if drawn.random() < 0.5:
-            return Home(used, service=units)
-        two_months = {n: [read(n, used[n] * 2, period_end=EDGES[n + 2])] for n in MONTHS[::2]}
-        return Home(reads={n: two_months.get(n, []) for n in MONTHS}, service=units)
+        months = drawn.choice([1, 1, 2])
+        begin = [*range(0, len(MONTHS), months)]
+        if drawn.random() < 0.3:
+            # Two reads in one.
+            begin.remove(drawn.choice(begin[1:]))
+        reads: dict[int, list[Row]] = {n: [] for n in MONTHS}
+        for first, after in pairwise([*begin, len(MONTHS)]):
+            reads[first] = [read(first, sum(used[n] for n in range(first, after)), period_end=EDGES[after])]
+        return Home(reads=reads, service=units)
 
     year = year_2019()
     tables = stored(con, tables_of({f"{n}": home() for n in range(300)}))
