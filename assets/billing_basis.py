@@ -97,7 +97,14 @@ def _with_history_note(
     return found.mutate(has_left_out=found.has_left_out.fill_null(False))
 
 
-@stage(BILLING_BASIS, "billing_basis", by_slice=True, built_once=True, follows=("rate_schedule",))
+@stage(
+    BILLING_BASIS,
+    "billing_basis",
+    by_slice=True,
+    built_once=True,
+    follows=("rate_schedule",),
+    by_service=("adjustments", "refused_adjustments", "decisions"),
+)
 def billing_basis(
     winter_averages: ir.Table,
     class_averages: ir.Table,

@@ -1,31 +1,29 @@
 """Contents: everything that a release of a year rests on, each with its hash; and the one hash of all of it.
 
-Belongs here: what counts as content, the hash of a file and of a table's rows, keeping files that people may still change.
-Does not belong here: who approves the hash (``pipelines.release.approval``), holding files against it later (``verification``).
+Belongs here: what counts as content, the hash of all of it, keeping files that people may still change.
+Does not belong here: the hash of a table (``hashed_rows``), who approves (``pipelines.release.approval``), holding files against it later (``verification``).
 
 A person approves ``digest_of`` the contents. So no time, no path of a machine and nothing of how a run went is in it: the same
-deliveries, sheets, decisions and schedules give the same hash, whatever the threads, the slices and the order of files.
+deliveries, sheets, decisions and schedules give the same hash, whatever the threads and the order of rows and files.
 """
 
 import hashlib
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import ibis
 import ibis.expr.types as ir
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from assets.code_version import code_version
+from assets.hashed_rows import HashedSlice, hash_of_slices, hashed_slices, keep_slices, known_slices
 from assets.log import Entry, Log, canonical
 from assets.pulling.archive import Taken, archived, content_hash_of, keep
 from assets.stage import Making, Session, Slice, asset_facts, slices_of, version_of, years_of
-from assets.store import WHOLE, Store
+from assets.store import WHOLE
 from rate_tables.billing_periods import schedule_periods
 from rate_tables.calendar_days import after_months
 from rate_tables.schedule import SHIPPED
@@ -51,7 +49,7 @@ from validations.tables import (
 from validations.workspace import SHIPPED_LAYOUTS, Workspace, Year
 
 _SHEETS_OF_EXTRACT = (SEWER_SERVICES, METER_LINKS, NON_SEWER_ACCOUNTS, CURRENT_AVERAGES, STRENGTHS)
-_ROWS_AT_A_TIME = 50_000
+NOTHING_KNOWN: Mapping[str, HashedSlice] = {}
 GROWING = ("decisions", "overrides")
 """Kinds of file that are only added to."""
 SETTINGS = "settings of the year in workspace.yaml"
@@ -102,34 +100,16 @@ def digest_of(contents: list[Content]) -> str:
     return hashlib.sha256(canonical({"contents": rows})).hexdigest()
 
 
-def hash_of_rows(store: Store, table: ir.Table, key: tuple[str, ...]) -> tuple[str, int]:
-    """SHA-256 of the rows as text in the order of the key, and how many there are.
+def table_contents(
+    session: Session, billing_year: int, *contracts: Contract, known: Mapping[str, HashedSlice] = NOTHING_KNOWN
+) -> tuple[list[Content], dict[Contract, dict[str, HashedSlice]]]:
+    """Tables of the year as the store has them, and what their slices come to.
 
-    A value is its length and its text, a missing one a dash, so that no two tables have the same text.
+    ``known``: what an earlier look found of the slices. Errors: duckdb.Error, KeyError if a slice is damaged.
     """
-
-    def text(name: str) -> list[ir.StringValue]:
-        value = table[name].cast("string")
-        # Of a missing value length and text are missing too, and what joins them passes over both.
-        return [value.length().cast("string"), ibis.ifelse(value.isnull(), "-", ":"), value]
-
-    line = ibis.literal("").join([part for name in table.columns for part in text(name)])
-    ordered = table.mutate(line=line).order_by(*key, "line").select("line")
-    digest, rows = hashlib.sha256(), 0
-    for batch in store.con.to_pyarrow_batches(ordered, chunk_size=_ROWS_AT_A_TIME):
-        if lines := batch.num_rows:
-            of_batch = pa.ListArray.from_arrays([0, lines], batch.column(0))
-            digest.update(pc.binary_join(of_batch, "\n")[0].as_buffer())
-            digest.update(b"\n")
-            rows += lines
-    return digest.hexdigest(), rows
-
-
-def table_content(session: Session, billing_year: int, contract: Contract) -> Content:
-    """A table of the year as the store has it. Errors: duckdb.Error, KeyError if a slice of it is damaged."""
-    table = session.store.read(contract, billing_year, slices_of(contract, session.workspace))
-    content_hash, rows = hash_of_rows(session.store, TABLES[contract](contract.conform(table)), contract.key)
-    return Content("table", contract.name, content_hash, rows)
+    slices = {contract: slices_of(contract, session.workspace) for contract in contracts}
+    found = hashed_slices(session.store, billing_year, {c: TABLES[c] for c in contracts}, slices, known)
+    return [Content("table", c.name, *hash_of_slices(of)) for c, of in found.items()], found
 
 
 def delivery_contents(session: Session, billing_year: int) -> list[Content]:
@@ -225,12 +205,15 @@ def contents_of(session: Session, billing_year: int) -> list[Content]:
 
     Errors: ConfigError if a file that a person wrote cannot be used.
     """
+    tables, _ = table_contents(session, billing_year, *TABLES)
+    return _with_files(session, billing_year, tables)
+
+
+def _with_files(session: Session, billing_year: int, tables: list[Content]) -> list[Content]:
     workspace = session.workspace
     year = workspace.year(billing_year)
     files = [Content(f.kind, f.name, content_hash_of(f.path)) for f in office_files(workspace, year)]
-    tables = [table_content(session, billing_year, contract) for contract in TABLES]
-    of_run = [*delivery_contents(session, billing_year), *tables]
-    return sorted([*files, settings_of(workspace, year), *of_run])
+    return sorted([*files, settings_of(workspace, year), *delivery_contents(session, billing_year), *tables])
 
 
 def contents_of_last_run(session: Session, billing_year: int) -> list[Content]:
@@ -304,7 +287,10 @@ def contents_asset(workspace: Workspace) -> dg.AssetsDefinition:
         year = session.workspace.year(billing_year)
         keep_files(session.workspace, list(office_files(session.workspace, year)))
         keep_settings(session.workspace, year)
-        rows = [asdict(one) for one in contents_of(session, billing_year)]
+        kept = session.workspace.work / "hashed_rows" / f"{billing_year}.json"
+        tables, slices = table_contents(session, billing_year, *TABLES, known=known_slices(kept))
+        keep_slices(kept, slices)
+        rows = [asdict(one) for one in _with_files(session, billing_year, tables)]
         return Making(
             CONTENTS, billing_year, {WHOLE: Slice(version_of(CONTENTS.name, rows), lambda: CONTENTS.of_rows(rows))}
         )

@@ -27,7 +27,7 @@ from assets.code_version import code_version
 from assets.column_lineage import column_sources
 from assets.kept import Bench
 from assets.next_steps import NEXT_STEPS
-from assets.store import OF_SLICE, WHOLE, Store, Stored
+from assets.store import NO_ROWS, OF_SLICE, WHOLE, Store, Stored
 from rate_tables.looked_up import looked_up
 from validations import tables
 from validations.contract import Contract
@@ -192,6 +192,7 @@ class Stage:
     follows: tuple[str, ...]
     built_once: bool = False
     traced: bool = False
+    by_service: tuple[str, ...] = ()
 
     def __call__(self, *args: Any, **kwargs: Any) -> ir.Table:
         """The function itself, in the declared shape: what a test calls."""
@@ -229,13 +230,19 @@ class Stage:
         """Slices of this stage's table from the stored inputs."""
         of_year = {"year": year} if self.takes("year") else {}
         wanted = slices if self.by_slice else (WHOLE,)
+        by_service = self._content_by_service(stored)
 
         def made(*together: str) -> ir.Table:
             extra = {**of_year, "slice_id": together[0]} if self.takes("slice_id") else of_year
             return self._made({n: self._input(n, stored, together)[0]() for n in self.inputs}, year, extra)
 
         def slice_of(slice_id: str) -> Slice:
-            contents = [self._input(name, stored, (slice_id,))[1] for name in self.inputs]
+            contents = [
+                by_service[name].get(slice_id, NO_ROWS)
+                if name in by_service
+                else self._input(name, stored, (slice_id,))[1]
+                for name in self.inputs
+            ]
             version = version_of(self.contract.name, slice_id, year_version(year), *contents)
 
             def make() -> ir.Table:
@@ -291,6 +298,16 @@ class Stage:
             return table.mutate(**{OF_SLICE: table.slice_id})
         services = self._services(stored).to_compute().filter(ibis._.slice_id.isin(slices))
         return looked_up(table, services.select("service_id", **{OF_SLICE: "slice_id"}), "service_id", OF_SLICE)
+
+    def _content_by_service(self, stored: dict[str, Stored]) -> dict[str, dict[str, str]]:
+        """Of each of the inputs ``by_service`` that the store has: slice -> hash of the rows about its services."""
+        services = self._services(stored)
+        if services.content() == "absent":
+            return {}
+        return {
+            name: services.store.content_by_slice(stored[name].contract, stored[name].year, services.read())
+            for name in self.by_service
+        }
 
     def _services(self, stored: dict[str, Stored]) -> Stored:
         """Every service with its slice, whether or not the stage reads them."""
@@ -412,15 +429,18 @@ def stage(
     follows: tuple[str, ...] = (),
     built_once: bool = False,
     traced: bool = False,
+    by_service: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., ir.Table]], Stage]:
     """Make a function from tables to a table a stage.
 
     ``by_slice``: call it for one slice, or for several districts' together: what it says of a service must rest on its own slice alone. ``built_once``: its SQL is the same for every slice, so it is built once; the function then
     sees tables without rows, and must not ask for any. ``follows``: tables that it rests on without reading them, so that the graph shows
     them before it. ``traced``: one that works at a bench of its own, whose columns' sources are told as those of a function built once.
+    ``by_service``: inputs that are not sliced, of which the function asks for its own services' rows alone, by ``service_id``: a slice is made again only
+    if these have changed.
     """
 
     def wrap(function: Callable[..., ir.Table]) -> Stage:
-        return Stage(function, contract, group, by_slice, follows, built_once, traced)
+        return Stage(function, contract, group, by_slice, follows, built_once, traced, by_service)
 
     return wrap

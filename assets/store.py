@@ -140,6 +140,22 @@ class Store:
         footer = self._footer(contract, year, slice_id)
         return (footer.content or footer.version) if footer else None
 
+    def content_by_slice(self, contract: Contract, year: int, services: ir.Table) -> dict[str, str]:
+        """Slice -> hash of the rows that are about its services, of a table that is not sliced. Slices without such rows are not named.
+
+        ``services``: a table of the store with the slice of every service.
+        """
+        if not self.rows(contract, year, WHOLE):
+            return {}
+        names = ", ".join(f'rows."{name}"' for name in contract.columns)
+        rows = self.read(contract, year, [WHOLE])
+        of_rows = (
+            f'SELECT slice_id, hash({names}) AS of_row FROM "{rows.get_name()}" AS rows '  # noqa: S608 - names of ours
+            f'JOIN "{services.get_name()}" AS services ON rows.service_id = services.service_id'
+        )
+        found = self.con.raw_sql(f"SELECT slice_id, {_HASH} FROM ({of_rows}) GROUP BY slice_id")  # noqa: S608
+        return dict(found.fetchall())
+
     def rows(self, contract: Contract, year: int, slice_id: str) -> int:
         footer = self._footer(contract, year, slice_id)
         return footer.rows if footer else 0

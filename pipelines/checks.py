@@ -18,8 +18,8 @@ import dagster as dg
 import ibis.expr.types as ir
 from dagster import AssetCheckExecutionContext
 
-from assets.contents import hash_of_rows
 from assets.durable import whole_file
+from assets.hashed_rows import hash_of_rows
 from assets.kept import Bench, let_go
 from assets.stage import CONTRACTS, OFFICE_SHEETS, PER_DISTRICT, Session, slices_of, version_of, years_of
 from assets.store import Stored

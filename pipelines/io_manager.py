@@ -4,11 +4,15 @@ Belongs here: deciding which slices have to be made again, and telling the UI wh
 Does not belong here: files and their atomic writing (``assets.store``), what a table is.
 """
 
+import json
+from contextlib import suppress
 from typing import Any
 
 import dagster as dg
 
-from assets.stage import Making, Session
+from assets.code_version import code_version
+from assets.durable import whole_file
+from assets.stage import Making, Session, version_of
 from assets.store import Stored
 from pipelines.metadata import described, lineage_table, markdown_table
 from pipelines.pages.figures import Read
@@ -35,8 +39,6 @@ class StoreIOManager(dg.IOManager):
             else:
                 ((slice_id, version),) = versions.items()
                 store.write(obj.contract, obj.year, slice_id, batch.make(), version, hashes_rows=obj.hashes_rows)
-        rows = sum(store.rows(obj.contract, obj.year, s) for s in obj.slices)
-        table = store.read(obj.contract, obj.year, obj.slices)
         shown: dict[str, Any] = dict(numbers_of(obj.contract.name, Read(self._session, obj.year)))
         if obj.contract is RECONCILIATION:
             text = as_markdown(page_of(self._session, obj.year, in_run=True))
@@ -57,10 +59,28 @@ class StoreIOManager(dg.IOManager):
         context.add_output_metadata(
             {
                 **shown,
-                **described(obj.contract, table, rows),
+                **self._described(obj),
                 "made": ", ".join(made) if made else "nothing: all inputs are as they were",
             }
         )
+
+    def _described(self, obj: Making) -> dict[str, Any]:
+        """What the UI shows of the table, kept for as long as the table is the same: to look at it again takes longer than all else where nothing changed."""
+        store = self._session.store
+        name = obj.contract.name if len(obj.slices) > 1 else f"{obj.contract.name}.{next(iter(obj.slices))}"
+        path = self._session.workspace.work / "shown" / str(obj.year) / f"{name}.json"
+        content = version_of(code_version("pipelines"), *(store.content(obj.contract, obj.year, s) for s in obj.slices))
+        kept: dict[str, Any] = {}
+        with suppress(OSError, ValueError):
+            kept = json.loads(path.read_bytes())
+        if kept.get("content") != content:
+            rows = sum(store.rows(obj.contract, obj.year, s) for s in obj.slices)
+            facts = described(obj.contract, store.read(obj.contract, obj.year, obj.slices), rows)
+            texts = {k: fact.md_str for k, fact in facts.items() if isinstance(fact, dg.MarkdownMetadataValue)}
+            kept = {"content": content, "figures": {k: facts[k] for k in facts if k not in texts}, "texts": texts}
+            with whole_file(path) as beside:
+                beside.write_text(json.dumps(kept), encoding="utf-8")
+        return {**kept["figures"], **{k: dg.MetadataValue.md(text) for k, text in kept["texts"].items()}}
 
     def _rows_a_year_before(self, obj: Making) -> int | None:
         """None where that year has not been run."""

@@ -26,7 +26,7 @@ from assets.contents import (
     office_files,
     path_of_rules,
     settings_of,
-    table_content,
+    table_contents,
 )
 from assets.log import Entry, Log
 from assets.pulling.archive import archived, content_hash_of
@@ -168,7 +168,8 @@ def _made(workspace: Workspace, billing_year: int, run: Entry, recorded: dict[st
         for contract in TABLES:
             proof.count("tables")
             try:
-                now = table_content(session, billing_year, contract).content_hash
+                ((of_table,), _) = table_contents(session, billing_year, contract)
+                now = of_table.content_hash
             except (duckdb.Error, KeyError):
                 now, damaged = "damaged", True
             if contract.name not in recorded or recorded[contract.name].content_hash != now:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ from contract_rows import row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assets.contents import Content, digest_of, hash_of_rows
+from assets.contents import Content, digest_of
+from assets.hashed_rows import HashedSlice, hash_of_rows, hash_of_slices, hashed_slices, keep_slices, known_slices
 from assets.store import Store
 from validations.contract import Contract, column
 
@@ -90,18 +93,45 @@ def test_values_that_look_alike_as_text_are_told_apart(
     assert hashed(con, tmp_path, [{**usual, **one}]) != hashed(con, tmp_path, [{**usual, **other}])
 
 
+def of_table(store: Store, slices: Iterable[str], known: dict[str, HashedSlice]) -> dict[str, HashedSlice]:
+    return hashed_slices(store, 2019, {TABLE: lambda table: table}, {TABLE: slices}, known)[TABLE]
+
+
 @pytest.mark.parametrize("threads", [1, 2, 4])
-def test_promise_3_threads_and_slices_make_no_difference(tmp_path: Path, threads: int) -> None:
+def test_promise_3_threads_and_the_order_of_rows_and_slices_make_no_difference(tmp_path: Path, threads: int) -> None:
     rows = [row(TABLE, service_id=f"S{n:06d}", note=f"n{n % 7}", amount_cents=n * 37) for n in range(130_000)]
     con = ibis.duckdb.connect(threads=threads)
     store = Store(tmp_path, con)
-    slices = [rows[part::3] for part in range(3)] if threads > 1 else [rows]
-    for name, part in enumerate(slices):
-        store.write(TABLE, 2019, str(name), TABLE.of_rows(part), "v")
-    stored = store.read(TABLE, 2019, [str(name) for name in reversed(range(len(slices)))])
-    digest = hash_of_rows(store, stored, TABLE.key)
+    slices = {name: rows[part::3] for part, name in enumerate(("a", "o'hara", "c"))}
+    for name, part in slices.items():
+        store.write(TABLE, 2019, name, TABLE.of_rows(part[:: 1 - threads % 2 * 2]), "v")
+    store.write(TABLE, 2019, "without", TABLE.empty(), "v")
+    found = of_table(store, ["without", *reversed(slices), "not there"], {})
     con.disconnect()
-    assert digest == (by_hand(rows), len(rows))
+    assert {name: (found[name].rows_hash, found[name].rows) for name in slices} == {
+        name: (by_hand(part), len(part)) for name, part in slices.items()
+    }
+    text = ",".join(f'["{name}","{by_hand(slices[name])}",{len(slices[name])}]' for name in sorted(slices))
+    assert hash_of_slices(found) == (hashlib.sha256(f'{{"slices":[{text}]}}'.encode()).hexdigest(), len(rows))
+
+
+def test_what_a_slice_came_to_is_taken_over_only_for_the_same_bytes_and_code(
+    con: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, kept = Store(tmp_path, con), tmp_path / "kept.json"
+
+    def written(amount: int) -> None:
+        store.write(TABLE, 2019, "a", TABLE.of_rows([row(TABLE, service_id="S1", amount_cents=amount)]), "v")
+
+    written(1)
+    keep_slices(kept, {TABLE: of_table(store, ["a"], {})})
+    known = known_slices(kept)
+    planted = {name: replace(one, rows_hash="planted") for name, one in known.items()}
+    assert of_table(store, ["a"], planted)["a"].rows_hash == "planted"
+    written(2)
+    assert of_table(store, ["a"], planted)["a"].rows_hash not in ("planted", known["amounts/a"].rows_hash)
+    monkeypatch.setattr("assets.hashed_rows.code_version", lambda: "other")
+    assert known_slices(kept) == {}
 
 
 def test_the_digest_is_of_all_contents_in_any_order() -> None:

@@ -11,11 +11,16 @@ from typing import Any
 import ibis
 import pyarrow as pa
 import pytest
+from contract_rows import row, table_of
 from front_door_helpers import rows_of
 
+from assets.billing_basis import billing_basis
 from assets.readers.lines import read_lines
-from assets.store import Store, Stored
+from assets.stage import Session, all_slices
+from assets.store import WHOLE, Store, Stored
 from validations.contract import Contract, column
+from validations.tables import ADJUSTMENTS, DECISIONS, SEWER_SERVICES
+from validations.workspace import SAMPLE, Workspace
 
 TABLE = Contract(
     "amounts", "thing", ("thing",),
@@ -25,6 +30,7 @@ TABLE = Contract(
         "day": column("date", "Day", nullable=True),
     },
 )  # fmt: skip
+YEAR = 2019
 ONE_MORE_THAN_A_DOUBLE_HOLDS = 2**53 + 1
 
 
@@ -76,6 +82,37 @@ def test_a_slice_made_again_with_the_same_rows_has_the_same_content_whatever_it_
         contents.append(store.content(TABLE, 2018, "x"))
     assert contents[0] == contents[1]
     assert len(set(contents)) == 3
+
+
+def test_a_row_of_a_table_that_is_not_sliced_is_content_of_the_slice_of_its_service_alone(store: Store) -> None:
+    def basis_versions(*decisions: dict[str, Any], adjustments: tuple[dict[str, Any], ...] = ()) -> dict[str, str]:
+        store.write(DECISIONS, YEAR, WHOLE, table_of(DECISIONS, *decisions), f"{decisions}", hashes_rows=True)
+        store.write(ADJUSTMENTS, YEAR, WHOLE, table_of(ADJUSTMENTS, *adjustments), f"{adjustments}")
+        stored = {argument: session.stored(key, YEAR) for argument, key in billing_basis.input_keys(workspace).items()}
+        slices = billing_basis.making(stored, workspace.year(YEAR), all_slices(workspace)).slices
+        return {slice_id: one.version for slice_id, one in slices.items()}
+
+    def changed(*two: dict[str, str]) -> set[str]:
+        return {slice_id for slice_id in two[0] if two[0][slice_id] != two[1][slice_id]}
+
+    workspace = Workspace(SAMPLE)
+    session = Session(workspace, store)
+    mine, other = list(workspace.districts)[:2]
+    services = [
+        row(SEWER_SERVICES, service_id=service, slice_id=of)
+        for service, of in (("S1", mine), ("S2", mine), ("S3", other))
+    ]
+    store.write(SEWER_SERVICES, YEAR, WHOLE, table_of(SEWER_SERVICES, *services), "v1")
+    decided = row(DECISIONS, decision_id="D1", service_id="S1", decision="set_average", average_thousandths=5000)
+    of_district = row(DECISIONS, decision_id="D2", service_id="")
+    entered = row(ADJUSTMENTS, adjustment_id="A1", service_id="S3")
+    before = basis_versions(decided)
+    assert changed(before, basis_versions()) == {mine}
+    assert changed(before, basis_versions({**decided, "average_thousandths": 6000})) == {mine}
+    assert changed(before, basis_versions({**decided, "service_id": "S3"})) == {mine, other}
+    assert changed(before, basis_versions(decided, of_district)) == set()
+    assert changed(before, basis_versions(decided, adjustments=(entered,))) == {other}
+    assert changed(before, basis_versions(decided)) == set()
 
 
 def test_slices_written_together_are_what_each_is_alone_and_a_row_of_another_is_refused(con: Any, store: Store) -> None:
