@@ -301,8 +301,7 @@ class Stage:
 
     def _content_by_service(self, stored: dict[str, Stored]) -> dict[str, dict[str, str]]:
         """Of each of the inputs ``by_service`` that the store has: slice -> hash of the rows about its services."""
-        services = self._services(stored)
-        if services.content() == "absent":
+        if not self.by_service or (services := self._services(stored)).content() == "absent":
             return {}
         return {
             name: services.store.content_by_slice(stored[name].contract, stored[name].year, services.read())
