@@ -92,25 +92,29 @@ def _part(rows: ir.Table, volume: ir.IntegerValue, begin: ir.DateValue, end: ir.
     return part_of(volume, days_between(rows.period_start, begin), days_between(rows.period_start, end), rows.days)
 
 
-def _by_meter(periods: ir.Table, service_consumption: ir.Table, unmatched: ir.Table) -> ir.Table:
-    """One row per district and what its meters are to us: linked, known_non_sewer, unmatched, not_linked."""
-    linked = service_consumption.select(*_METER, is_linked=ibis.literal(True)).distinct()
+def _delivered_volume(periods: ir.Table) -> ir.Table:
+    """One row per district: records and volume of all its meters, in the window and out of it."""
+    return periods.group_by("district_id").agg(
+        n=periods.count(),
+        n_inside=periods.is_inside.cast("int64").sum(),
+        q=periods.delivered_quantity_thousandths.sum(),
+        v=periods.volume.sum(),
+        v_inside=periods.inside.sum(),
+    )
+
+
+def _not_linked(periods: ir.Table, meters: ir.Table, service_consumption: ir.Table, unmatched: ir.Table) -> ir.Table:
+    """One row per district and what those of its meters are to us that serve nobody (known_non_sewer, unmatched, not_linked): their
+    records and volume in the window. They are few, so they are looked for among meters, not record by record."""
     left_over = unmatched.filter(unmatched.side != "service").select(*_METER, "side")
-    found = looked_up(looked_up(periods, linked, _METER, "is_linked"), left_over, _METER, "side")
+    alone = looked_up(meters.select(*_METER).anti_join(service_consumption, _METER), left_over, _METER, "side")
     fate = ibis.cases(
-        (found.is_linked.fill_null(False), "linked"),
-        (found.side == "known_non_sewer", "known_non_sewer"),
-        (found.side == "district", "unmatched"),
+        (alone.side == "known_non_sewer", "known_non_sewer"),
+        (alone.side == "district", "unmatched"),
         else_="not_linked",
     )
-    found = found.mutate(fate=fate)
-    return found.group_by("district_id", "fate").agg(
-        n=found.count(),
-        n_inside=found.is_inside.cast("int64").sum(),
-        q=found.delivered_quantity_thousandths.sum(),
-        v=found.volume.sum(),
-        v_inside=found.inside.sum(),
-    )
+    found = periods.filter(periods.is_inside).inner_join(alone.mutate(fate=fate).select(*_METER, "fate"), _METER)
+    return found.group_by("district_id", "fate").agg(n_inside=found.count(), v_inside=found.inside.sum())
 
 
 def _links(
@@ -241,7 +245,8 @@ def _account(
     consumption: ir.Table,
     billing_basis: ir.Table,
     counted_volume: ir.Table,
-    by_meter: ir.Table,
+    all_meters: ir.Table,
+    not_linked: ir.Table,
     by_step: ir.Table,
     *,
     is_by_one_window: bool,
@@ -250,11 +255,10 @@ def _account(
     rows = by_step.group_by("district_id", "reached").agg(n=by_step.n.sum())
     left = ("at_link", "at_history", "of_no_sign", "of_deduct", "signed", "entered", "decided")
     volumes = by_step.group_by("district_id").agg(**{n: by_step[n].sum() for n in left})
-    linked = by_meter.filter(by_meter.fate == "linked").select("district_id", v="v_inside")
+    others = not_linked.group_by("district_id").agg(v_others=not_linked.v_inside.sum())
+    linked = looked_up(all_meters, others, "district_id", "v_others")
+    linked = linked.select("district_id", v=linked.v_inside - linked.v_others.fill_null(0))
     at_meters = looked_up(volumes, linked, "district_id", "v")
-    all_meters = by_meter.group_by("district_id").agg(
-        **{n: by_meter[n].sum() for n in ("n", "n_inside", "q", "v", "v_inside")}
-    )
     own = billing_basis.select("service_id", is_averaged=billing_basis.derivation.isin(OWN_AVERAGE))
     counted = looked_up(counted_volume, own, "service_id", "is_averaged")
     counted = counted.group_by("district_id").agg(
@@ -268,7 +272,7 @@ def _account(
         _went(all_meters, "reading_to_volume", nothing, all_meters.q - all_meters.v),
         _went(all_meters, "outside_window", all_meters.n - all_meters.n_inside, all_meters.v - all_meters.v_inside),
         *(_went(m, fate, m.n_inside, m.v_inside) for fate in ("known_non_sewer", "unmatched", "not_linked")
-          for m in [by_meter.filter(by_meter.fate == fate)]),
+          for m in [not_linked.filter(not_linked.fate == fate)]),
         *(_went(r, step, r.n, nothing) for place, step in enumerate(VOLUME_STEPS)
           if step in ("not_linked", "other_occupant", "not_for_sewer", "adjusted", "decided", "own_window", "not_averaged", "averaged")
           for r in [rows.filter(rows.reached == place)]),
@@ -300,6 +304,7 @@ def volume_account(
     delivery_totals: ir.Table,
     rejected_rows: ir.Table,
     consumption: ir.Table,
+    meters: ir.Table,
     unmatched: ir.Table,
     service_consumption: ir.Table,
     adjustment_steps: ir.Table,
@@ -317,7 +322,7 @@ def volume_account(
     """
     rule = year.averaging.schedule.averaging
     inputs = {
-        "delivery_totals": delivery_totals, "rejected_rows": rejected_rows, "consumption": consumption, "unmatched": unmatched,
+        "delivery_totals": delivery_totals, "rejected_rows": rejected_rows, "consumption": consumption, "meters": meters, "unmatched": unmatched,
         "service_consumption": service_consumption, "adjustment_steps": adjustment_steps, "adjusted_consumption": adjusted_consumption,
         "sewer_services": sewer_services, "billing_basis": billing_basis, "counted_use": counted_use, "counted_volume": counted_volume,
     }  # fmt: skip
@@ -334,7 +339,8 @@ def volume_account(
         "billing_basis",
     )
     bench.shown("counting", partial(_counting, rule=rule, year=year), "met", "counted_use")
-    bench.keep("by_meter", _by_meter, "periods", "service_consumption", "unmatched")
+    bench.keep("all_meters", _delivered_volume, "periods")
+    bench.keep("not_linked", _not_linked, "periods", "meters", "service_consumption", "unmatched")
     bench.keep("by_step", _by_step, "counting")
     account = partial(_account, is_by_one_window=_is_by_one_window(rule, year))
     return bench.shown(
@@ -345,6 +351,7 @@ def volume_account(
         "consumption",
         "billing_basis",
         "counted_volume",
-        "by_meter",
+        "all_meters",
+        "not_linked",
         "by_step",
     )

@@ -29,6 +29,7 @@ from validations.tables import (
     BILLING_BASIS,
     CONSUMPTION,
     DELIVERY_TOTALS,
+    METERS,
     REJECTED_ROWS,
     SERVICE_CONSUMPTION,
     SEWER_SERVICES,
@@ -162,6 +163,7 @@ def tables(worlds: list[District]) -> dict[str, list[Row]]:
             ))  # fmt: skip
         for m, meter in enumerate(world.meters):
             here = {"district_id": district, "district_account": f"A{m}", "meter_id": ""}
+            made["meters"].append(row(METERS, **here, periods=len(meter.reads), volume_unit="ccf"))
             for link in meter.links:
                 made["service_consumption"].append(row(
                     SERVICE_CONSUMPTION, **here, service_id=f"{district}S{link.service}", purpose=link.purpose,
@@ -201,7 +203,7 @@ def tables(worlds: list[District]) -> dict[str, list[Row]]:
 CONTRACTS = {
     contract.name: contract
     for contract in (
-        DELIVERY_TOTALS, REJECTED_ROWS, CONSUMPTION, UNMATCHED, SERVICE_CONSUMPTION, ADJUSTMENT_STEPS, ADJUSTED_CONSUMPTION,
+        DELIVERY_TOTALS, REJECTED_ROWS, CONSUMPTION, METERS, UNMATCHED, SERVICE_CONSUMPTION, ADJUSTMENT_STEPS, ADJUSTED_CONSUMPTION,
         SEWER_SERVICES, BILLING_BASIS,
     )
 }  # fmt: skip

@@ -124,7 +124,8 @@ def meter_changed_unknown(unmatched: ir.Table, service_consumption: ir.Table, me
     known = service_consumption.filter(
         (service_consumption.purpose == "domestic") & (service_consumption.meter_id != "")
     )
-    met = u.inner_join(known.select("service_id", *METER).distinct(), ["district_id", "district_account"])
+    of_account = ["district_id", "district_account"]
+    met = u.inner_join(known.semi_join(u, of_account).select("service_id", *METER).distinct(), of_account)
     seen = meters.select("district_id", "district_account", new_meter="meter_id", new_first="first_day")
     met = met.inner_join(seen, ["district_id", "district_account", "new_meter"])
     rows = met.group_by("service_id").agg(
