@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import duckdb
@@ -32,7 +33,7 @@ from assets.standing_questions import create_views, sql_of_views
 from assets.store import ROWS_OF_A_GROUP, Store
 from rate_tables.exact import scale_of
 from validations.contract import Contract
-from validations.tables import PUBLISHED
+from validations.tables import PUBLISHED, SEWER_SERVICES
 from validations.workspace import Workspace
 
 _SQL_TYPES = {"string": "VARCHAR", "int64": "BIGINT", "date": "DATE", "boolean": "BOOLEAN"}
@@ -147,9 +148,18 @@ def _done(
 
 
 def _replace(
-    con: duckdb.DuckDBPyConnection, session: Session, contract: Contract, year: int, changed: set[str]
+    con: duckdb.DuckDBPyConnection,
+    session: Session,
+    contract: Contract,
+    year: int,
+    changed: set[str],
+    *,
+    services_stay: bool,
 ) -> None:
-    """Replace the rows of a year that come from the slices ``changed``. _NotAsRecorded if the table then has not as many rows as the store."""
+    """Replace the rows of a year that come from the slices ``changed``. _NotAsRecorded if the table then has not as many rows as the store.
+
+    ``services_stay``: the services of the year, and so their slices, are what they were.
+    """
     store, slices = session.store, slices_of(contract, session.workspace)
     names = ", ".join(f'"{scale_of(name)[0]}"' for name in contract.columns)
     columns = ", ".join(map(_published_column, contract.columns))
@@ -160,6 +170,9 @@ def _replace(
         goes = "true"
     elif contract.name in PER_DISTRICT:
         goes = f"district_id IN ({', '.join(map(_quoted, sorted(changed)))})"
+    elif services_stay and "service_id" in contract.columns:
+        theirs = f"billing_year = {int(year)} AND slice_id IN ({', '.join(map(_quoted, sorted(changed)))})"
+        goes = f"service_id IN (SELECT service_id FROM {SEWER_SERVICES.name} WHERE {theirs})"  # noqa: S608
     else:
         # Rows do not say which slice they are of. Those that stay are known by their hash; one kept by mistake shows in the count.
         goes = f"hash({names}) NOT IN (SELECT hash({names}) FROM (SELECT {columns} FROM ({_source(contract, stays)})))"  # noqa: S608
@@ -196,10 +209,11 @@ def _take_over(session: Session, database: Path, wanted: _MadeFrom) -> _MadeFrom
         raise _NotAsRecorded
     con = _connected(session.store, database)
     try:
-        tasks = [
-            partial(_replace, session=session, contract=contracts[table], year=year, changed=slices)
-            for (table, year), slices in changed.items()
-        ]
+        tasks = []
+        for (table, of_year), slices in changed.items():
+            about: dict[str, Any] = {"contract": contracts[table], "year": of_year, "changed": slices}
+            services_stay = (SEWER_SERVICES.name, of_year) not in changed
+            tasks.append(partial(_replace, session=session, **about, services_stay=services_stay))
         _done(session.store, con, tasks)
         con.execute("CHECKPOINT")
     finally:

@@ -24,7 +24,7 @@ from assets.pulling.archive import content_hash_of
 from assets.stage import Session
 from assets.store import WHOLE, Store
 from validations.contract import Contract
-from validations.tables import BILLING_BASIS, CONSUMPTION, CURRENT_AVERAGES
+from validations.tables import BILLING_BASIS, CONSUMPTION, CURRENT_AVERAGES, SEWER_SERVICES
 from validations.workspace import Workspace
 
 ROW = {"service_id": "S1", "winter_average_thousandths": 7_500, "volume_unit": "ccf", "effective_date": "2018-07-01"}
@@ -80,6 +80,15 @@ def of_district(number: int, *, volume: int = 1) -> tuple[list[dict[str, Any]], 
     return consumption, [{"service_id": f"S{number}.{n}", "winter_average_thousandths": volume} for n in range(20)]
 
 
+def services(session: Session, year: int, *, moved: str = "") -> None:
+    """The services of six districts, one of which may have moved to the slice of the last."""
+    rows = [
+        {"service_id": (name := f"S{number}.{n}"), "slice_id": "d6" if name == moved else f"d{number}"}
+        for number in range(1, 7) for n in range(20)
+    ]  # fmt: skip
+    put(session, SEWER_SERVICES, year, WHOLE, *rows)
+
+
 @pytest.fixture
 def published(con: Any, tmp_path: Path) -> Session:
     """Two years of six districts of which the last has not delivered, published."""
@@ -100,6 +109,7 @@ def published(con: Any, tmp_path: Path) -> Session:
             put(session, CONSUMPTION, year, f"d{number}", *consumption)
             put(session, BILLING_BASIS, year, f"d{number}", *basis)
         put(session, CURRENT_AVERAGES, year, WHOLE, ROW)
+        services(session, year)
     publish(session)
     return session
 
@@ -113,6 +123,20 @@ def late_district(session: Session) -> None:
 def removed_district(session: Session) -> None:
     for contract in (CONSUMPTION, BILLING_BASIS):
         session.store.path(contract, 2019, "d3").unlink()
+
+
+def other_figures(session: Session) -> None:
+    consumption, basis = of_district(2, volume=7)
+    put(session, CONSUMPTION, 2019, "d2", *consumption)
+    put(session, BILLING_BASIS, 2019, "d2", *basis[:-1])
+
+
+def moved_service(session: Session) -> None:
+    """A service is measured by another district than before, and has the same average there."""
+    services(session, 2019, moved="S2.5")
+    _, basis = of_district(2)
+    put(session, BILLING_BASIS, 2019, "d2", *basis[:5], *basis[6:])
+    put(session, BILLING_BASIS, 2019, "d6", basis[5])
 
 
 def other_setting(session: Session) -> None:
@@ -148,7 +172,7 @@ def replaced_rows(session: Session) -> int:
 @pytest.mark.parametrize(
     ("change", "rows_replaced"),
     [
-        (late_district, 40), (removed_district, 0), (other_setting, 1),
+        (late_district, 40), (removed_district, 0), (other_figures, 39), (moved_service, 140), (other_setting, 1),
         (most_districts, 0), (changed_by_somebody, 0), (recorded_otherwise, 0),
     ],
 )  # fmt: skip
@@ -171,4 +195,4 @@ def test_a_database_is_built_anew_before_half_of_it_would_be_rows_that_were_repl
         put(published, CONSUMPTION, 2019, "d1", *consumption, *consumption, *consumption)
         publish(published)
         replaced.append(replaced_rows(published))
-    assert replaced == [60, 120, 180, 0, 60, 120]
+    assert replaced == [60, 120, 180, 240, 300, 0]
