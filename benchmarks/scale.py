@@ -18,6 +18,7 @@ import itertools
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import statistics
@@ -44,6 +45,8 @@ SCRIPTS = {
     "the same in Polars": "in_polars.py",
     "the same in pandas": "in_pandas.py",
 }
+FEWEST = 25 * DISTRICTS
+"""Services that can be simulated in so many districts."""
 SMALLEST = 25_000
 LARGE = 1_000_000
 """From so many services on, one turn."""
@@ -137,27 +140,28 @@ def _children(process: psutil.Popen) -> list[psutil.Process]:
 
 
 def simulated(folder: Path, services: int) -> Path:
-    """A workspace of this size, made once."""
+    """A workspace of this size, made once. Of the largest only the year that is run and the one before it: the update reads no other."""
     workspace = folder / f"w{services}"
-    if not (workspace / "truth").is_dir():
+    if not (workspace / "truth" / f"irregular_{YEAR}.csv").is_file():
         shutil.rmtree(workspace, ignore_errors=True)
-        command = [
-            "simulate",
-            str(workspace),
-            "--accounts",
-            str(services),
-            "--districts",
-            str(DISTRICTS),
-            "--seed",
-            str(SEED),
-        ]
-        subprocess.run(  # noqa: S603 - commands of ours
-            [PROGRAM, *command],
-            check=True,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
+        if services >= LARGEST:
+            _simulate(workspace, FEWEST, "--districts", str(DISTRICTS))
+            for made in ("deliveries", "cis_extract", "adjustments", "truth"):
+                shutil.rmtree(workspace / made)
+            settings = workspace / "workspace.yaml"
+            text = settings.read_text(encoding="utf-8")
+            settings.write_text(
+                re.sub(r"(?m)^billing_years: .*$", f"billing_years: [{YEAR - 1}, {YEAR}]", text), encoding="utf-8"
+            )
+            _simulate(workspace, services)
+        else:
+            _simulate(workspace, services, "--districts", str(DISTRICTS))
     return workspace
+
+
+def _simulate(workspace: Path, services: int, *more: str) -> None:
+    command = [PROGRAM, "simulate", str(workspace), "--accounts", str(services), "--seed", str(SEED), *more]
+    subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})  # noqa: S603 - commands of ours
 
 
 def _run(workspace: Path) -> list[str]:

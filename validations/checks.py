@@ -26,6 +26,7 @@ class Check:
     ``failing`` takes the tables in ``reads`` and gives the rows that break the check; ``shown`` are the columns of those rows
     that a reviewer may see in the UI (never raw text). ``blocks`` says whether release waits for it, ``may_be_overridden`` whether a
     person can release all the same. An override is tied to the failing rows by the columns ``tied_to`` (those shown, but for words).
+    ``of_services``: it asks of one table what no row of another service can change, so that slices of services may be asked apart.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Check:
     blocks: bool = True
     may_be_overridden: bool = True
     tied_to: tuple[str, ...] = ()
+    of_services: bool = False
 
     @property
     def evidence(self) -> tuple[str, ...]:
@@ -63,6 +65,7 @@ def contract_check(contract: Contract) -> Check:
         description=f"One row per {contract.row}; no missing value, every value in its range, no key twice.",
         recovery="This is a fault of the pipeline or of a file nobody foresaw: keep the rows listed here and report them.",
         may_be_overridden=False,
+        of_services="service_id" in contract.key,
     )
 
 
