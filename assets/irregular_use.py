@@ -66,7 +66,7 @@ def _laid_out(inputs: dict[str, ir.Table], year: Year, *, to_propose: bool = Fal
 
     ``to_propose``: for rules that say what should count; they look at reads and what is usual, and at nothing beside.
     """
-    bench = Bench(inputs, (year_version(year), to_propose))
+    bench = Bench(inputs, year_version(year))
     lay = bench.shown if to_propose else bench.keep
     bench.keep("links", links_of, "service_consumption", "prior_service_consumption", "sewer_services")
     bench.keep("meters", meters_of, "links")

@@ -10,13 +10,13 @@ import random
 from pathlib import Path
 from typing import Any
 
-import ibis
 import pytest
 from contract_rows import row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assets.contents import Content, digest_of, hash_of_rows
+from assets.engine import connected
 from assets.store import Store
 from validations.contract import Contract, column
 
@@ -93,7 +93,7 @@ def test_values_that_look_alike_as_text_are_told_apart(
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_promise_3_threads_and_slices_make_no_difference(tmp_path: Path, threads: int) -> None:
     rows = [row(TABLE, service_id=f"S{n:06d}", note=f"n{n % 7}", amount_cents=n * 37) for n in range(130_000)]
-    con = ibis.duckdb.connect(threads=threads)
+    con = connected(threads=threads)
     store = Store(tmp_path, con)
     slices = [rows[part::3] for part in range(3)] if threads > 1 else [rows]
     for name, part in enumerate(slices):
