@@ -9,12 +9,13 @@ from __future__ import annotations
 from functools import partial
 
 import ibis
+import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
 from assets.adjusted_consumption import last_steps
 from assets.kept import Bench
 from assets.stage import stage, year_version
-from validations.review import OF_USE, all_findings
+from validations.review import OF_USE, Rule, all_findings, as_findings
 from validations.review.of_districts import district_use as use_of_district
 from validations.review.of_meters import RULES_THAT_PROPOSE, proposed_by_rules
 from validations.review.use import (
@@ -65,7 +66,7 @@ def _laid_out(inputs: dict[str, ir.Table], year: Year, *, to_propose: bool = Fal
 
     ``to_propose``: for rules that say what should count; they look at reads and what is usual, and at nothing beside.
     """
-    bench = Bench(inputs, (year_version(year), to_propose))
+    bench = Bench(inputs, year_version(year))
     lay = bench.shown if to_propose else bench.keep
     bench.keep("links", links_of, "service_consumption", "prior_service_consumption", "sewer_services")
     bench.keep("meters", meters_of, "links")
@@ -105,6 +106,12 @@ def _use(year: Year, **tables: ir.Table) -> Use:
 _USE = ("services", "meters", "named", "reads", "several", "followed", "crowded", "usual", "classes", "looked")
 
 
+def _is_without_rows(table: ir.Table) -> bool:
+    """Whether nobody delivered anything: services of no district have no consumption."""
+    op = table.op()
+    return isinstance(op, ops.InMemoryTable) and not len(op.data.to_pyarrow(op.schema))
+
+
 @stage(IRREGULAR_USE, "review", by_slice=True)
 def irregular_use(
     consumption: ir.Table,
@@ -124,11 +131,23 @@ def irregular_use(
         "prior_adjusted_consumption": prior_adjusted_consumption, "prior_service_consumption": prior_service_consumption,
     }  # fmt: skip
 
-    def found(sewer_services: ir.Table, **tables: ir.Table) -> ir.Table:
-        limits = year.review_limits.rules
-        return all_findings(OF_USE, use=_use(year, **tables), limits=limits, sewer_services=sewer_services, year=year)
+    limits = year.review_limits.rules
+    if _is_without_rows(consumption) and _is_without_rows(prior_consumption):
+        return all_findings(OF_USE, limits=limits, sewer_services=sewer_services, year=year)
 
-    return _laid_out(inputs, year).keep("found", found, "sewer_services", *_USE)
+    def found_by(rule: Rule, sewer_services: ir.Table, **tables: ir.Table) -> ir.Table:
+        given = {"use": _use(year, **tables), "limits": limits, "sewer_services": sewer_services, "year": year}
+        return rule.function(*(given[name] for name in rule.reads))
+
+    def together(named: ir.Table, **found: ir.Table) -> ir.Table:
+        return as_findings(list(found.values()), named)
+
+    bench = _laid_out(inputs, year)
+    parts = {f"found_by_{rule.function.__name__}": rule for rule in OF_USE}
+    for name, rule in parts.items():
+        # Each by itself: a cluster plans and hands out one statement of all rules in the square of their number.
+        bench.keep(name, partial(found_by, rule), "sewer_services", *_USE)
+    return bench.keep("found", together, "named", *parts)
 
 
 @stage(PROPOSED_CORRECTIONS, "review", by_slice=True)
@@ -148,6 +167,8 @@ def proposed_corrections(
 
     Only services with such a finding are looked at again: what is proposed for a service rests on its own reads alone.
     """
+    if _is_without_rows(consumption) and _is_without_rows(prior_consumption):
+        return PROPOSED_CORRECTIONS.empty()
     found = irregular_use.filter(irregular_use.rule_id.isin(list(RULES_THAT_PROPOSE))).select("service_id").distinct()
     inputs = {
         "consumption": consumption, "service_consumption": service_consumption.semi_join(found, "service_id"),

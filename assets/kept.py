@@ -14,7 +14,8 @@ import uuid
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from types import FunctionType
 from typing import Any, Protocol, runtime_checkable
 
 import ibis
@@ -74,7 +75,7 @@ class Bench:
     """Where one slice is worked on. Without a connection (all inputs lie in memory) nothing is kept, and all is computed at the end."""
 
     def __init__(self, inputs: Mapping[str, ir.Table], version: Hashable) -> None:
-        """``version``: what the SQL depends on beside the names and types of tables."""
+        """``version``: what is bound to functions beside tables, such as the year's settings."""
         self._version = version
         self._tables = dict(inputs)
         stored = [op for table in inputs.values() for op in table.op().find(ops.DatabaseTable)]
@@ -85,10 +86,17 @@ class Bench:
                 self._hands.show(f"{PREFIX}{name}", table)
 
     def built(self, name: str, function: Callable[..., ir.Table], *reads: str) -> Built:
-        """SQL of ``function`` of the tables called ``reads``; built once for all slices."""
+        """SQL of ``function`` of the tables called ``reads``; built once for all slices, and for all years where nothing is bound to it."""
         schemas = {n: self._tables[n].schema() for n in reads}
+        plain, is_bound = _plain(function)
         return built(
-            (self._version, self._con.name, name, *((n, tuple(schema.items())) for n, schema in schemas.items())),
+            (
+                self._version if is_bound else None,
+                self._con.name,
+                f"{plain.__module__}.{plain.__qualname__}",
+                name,
+                *((n, tuple(schema.items())) for n, schema in schemas.items()),
+            ),
             lambda: sql_of(
                 function(**{n: ibis.table(schema, name=f"{PREFIX}{n}") for n, schema in schemas.items()}),
                 self._hands.to_sql,
@@ -122,6 +130,15 @@ class Bench:
         self._hands.keep_sql(f"{PREFIX}{name}", found)
         self._tables[name] = named_table(self._con, f"{PREFIX}{name}", found.schema)
         return self._tables[name]
+
+
+def _plain(function: Callable[..., ir.Table]) -> tuple[Any, bool]:
+    """The function itself, and whether what it gives may depend on values that are bound to it: by ``partial``, as defaults, or from a function around it."""
+    if isinstance(function, partial):
+        plain, is_bound = _plain(function.func)
+        return plain, is_bound or bool(function.args or function.keywords)
+    own: Any = function
+    return own, not isinstance(own, FunctionType) or bool(own.__closure__ or own.__defaults__ or own.__kwdefaults__)
 
 
 def as_typed(sql: str, schema: ibis.Schema) -> str:

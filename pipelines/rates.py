@@ -50,11 +50,10 @@ def utilities(folder: Path) -> list[Path]:
 
 def check(folder: Path) -> Checked:
     """Load every schedule and every example in ``folder``, and run the examples through the code that bills."""
-    import ibis
-
+    from assets.engine import connected
     from rate_tables.examples import differences, load_examples, run_example
 
-    con: Any = ibis.duckdb.connect()
+    con: Any = connected()
     checked = Checked(
         Table(f"Rates in {folder}", ["utility", "schedules", "charges", "examples", "state"], [], numbers_from=1)
     )

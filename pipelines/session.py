@@ -119,8 +119,6 @@ def connect(scratch: Path) -> ibis.BaseBackend:
     """A DuckDB connection of this process' own; what does not fit in memory goes to ``scratch``."""
     scratch.mkdir(parents=True, exist_ok=True)
     leave_alone_what_was_imported()
-    # DuckDB joins nested selects itself; for Ibis to do it first takes longer than most tables take to make.
-    ibis.options.sql.fuse_selects = False
     con = connected(temp_directory=str(scratch / "duckdb"))
     # Row numbers of delivered files rest on this order.
     con.raw_sql("SET preserve_insertion_order = true")

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-import ibis
 from mutated_files import DAMAGES, judge, mutations
 from whole_runs import annual_billing, committed_sample
 
+from assets.engine import connected
 from validations.workspace import Workspace
 
 
@@ -20,7 +20,7 @@ def test_broken_files_raise_nothing_lose_no_row_and_keep_every_contract(tmp_path
     folder = committed_sample(tmp_path / "sample")
     assert annual_billing("simulate", folder, "--accounts", 400).code == 0
     workspace = Workspace(folder)
-    con = ibis.duckdb.connect()
+    con = connected()
     outcomes: Counter[str] = Counter()
     districts = len(workspace.districts)
     count = len(DAMAGES) * districts // 2

@@ -52,6 +52,7 @@ from real_data import (
 )
 from whole_runs import ROOT, query
 
+from assets.engine import connected
 from assets.front_door import DeliveredFile, FrontDoor
 from pipelines.explain.derivation import as_json, explain
 from rate_tables.exact import stored_as
@@ -304,7 +305,7 @@ def test_equal_rows_are_other_meters_because_the_bills_before_and_after_have_as_
 
 @pytest.fixture(scope="module")
 def con() -> Iterator[Any]:
-    connection = ibis.duckdb.connect()
+    connection = connected()
     yield connection
     connection.disconnect()
 

@@ -28,6 +28,7 @@ from releasable import APPROVES, ENTERED, ODD, SERVICES, YEAR, decide_all, overr
 from whole_runs import ROOT, annual_billing, query
 
 from assets.contents import contents_of, digest_of
+from assets.engine import connected
 from assets.log import Log
 from assets.stage import slices_of
 from pipelines.release import releasing
@@ -293,7 +294,7 @@ def test_each_way_in_which_a_posting_can_differ_is_a_row_with_its_reason() -> No
         {"service_id": "added", "source_code": "default"}, {"service_id": "moved", "billing_agency": "other_agency"},
         {"service_id": "later", "effective_date": dt.date(2019, 8, 1)}, {"service_id": "source_only", "source_code": "adjusted"},
     ).mutate(derivation_note=ibis.literal("a note"))  # fmt: skip
-    con = ibis.duckdb.connect()
+    con = connected()
     found = con.to_pyarrow(differences_of(before, Posting(now, [], "ccf", "service_days"))).to_pylist()
     rows = {
         (r["service_id"], r["billing_agency"]): (r["old_winter_average_thousandths"], r["new_winter_average_thousandths"], r["reason"])

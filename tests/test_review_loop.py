@@ -16,7 +16,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import ibis
 import pytest
 from contract_rows import row, table_of
 from python_calamine import CalamineWorkbook
@@ -25,6 +24,7 @@ from xlsxwriter.utility import xl_rowcol_to_cell
 
 from assets.billing_database import publish
 from assets.decisions import read_decisions
+from assets.engine import connected
 from assets.store import WHOLE
 from pipelines.review.evidence import review_of
 from pipelines.review.taking_in import TakenIn, read_entries, take_in
@@ -124,7 +124,7 @@ def taken(workspace: Workspace, file: Path, **given: Any) -> TakenIn:
 
 
 def decided(workspace: Workspace) -> list[dict[str, Any]]:
-    con = ibis.duckdb.connect()
+    con = connected()
     sheet = read_decisions(con, workspace.decisions(YEAR), workspace.work / "scratch")
     assert con.to_pyarrow(sheet.rejected.count()).as_py() == 0
     return list(con.to_pyarrow(sheet.rows.order_by("decision_id")).to_pylist())
@@ -344,7 +344,7 @@ def test_a_round_trip_through_a_spreadsheet_program_changes_nothing_it_should_no
     file = filled(workspace, tmp_path / "review.xlsx", entries)
     back = converted(converted(file, "ods", tmp_path / "ods"), "xlsx", tmp_path / "xlsx")
 
-    con = ibis.duckdb.connect()
+    con = connected()
     scratch = tmp_path / "scratch"
     assert read_entries(con, back, scratch) == read_entries(con, file, scratch)
     for name in (WORKLIST_SHEET, SAMPLE_SHEET):

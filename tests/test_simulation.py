@@ -21,6 +21,7 @@ import ibis
 import pytest
 from python_calamine import CalamineWorkbook
 
+from assets.engine import connected
 from assets.front_door import DeliveredFile, FrontDoor
 from pipelines.simulation import SCENARIO_NAMES, simulate
 from rate_tables.config_file import ConfigError
@@ -620,7 +621,7 @@ def through_the_front_door(workspace: Workspace, billing_year: int, entry: Distr
             for name in members.namelist():
                 members.extract(name, folder)
                 files.append(DeliveredFile(f"{path.name}/{name}", "", folder / name))
-    return FrontDoor(ibis.duckdb.connect(), entry, workspace.year(billing_year), files, folder / "scratch")
+    return FrontDoor(connected(), entry, workspace.year(billing_year), files, folder / "scratch")
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -26,8 +26,8 @@ OF_A_TEST = {
     "spark.sql.codegen.wholeStage": False,
     "spark.sql.adaptive.enabled": False,
     "spark.sql.shuffle.partitions": 2,
-    "spark.driver.extraJavaOptions": "-Xss32m -XX:TieredStopAtLevel=1",
-    "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+    "spark.driver.extraJavaOptions": "-Xss32m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
 }
 
 

@@ -26,6 +26,7 @@ import yaml
 from whole_runs import EXTRACT_HEADERS, annual_billing, query
 
 from assets.deliveries import archived, receive
+from assets.engine import connected
 from assets.front_door import DeliveredFile, FrontDoor
 from validations.identities import identities_of_files
 from validations.review import OF_OFFICE, all_findings
@@ -226,7 +227,7 @@ def _workspace(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def con() -> Any:
-    return ibis.duckdb.connect()
+    return connected()
 
 
 @pytest.mark.parametrize("name", WRONG)

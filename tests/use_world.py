@@ -18,6 +18,7 @@ import ibis
 import ibis.expr.types as ir
 from contract_rows import Row, row, table_of
 
+from assets.engine import connected
 from assets.irregular_use import irregular_use, proposed_corrections
 from assets.stage import Stage
 from validations.tables import (
@@ -149,4 +150,4 @@ def proposed_in(con: Any, tables: dict[str, ir.Table]) -> list[Row]:
 
 def connection() -> Any:
     """A real DuckDB in memory."""
-    return ibis.duckdb.connect()
+    return connected()

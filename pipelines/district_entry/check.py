@@ -15,9 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import ibis
-
 from assets.deliveries import receive
+from assets.engine import connected
 from assets.front_door import DeliveredFile, FrontDoor
 from assets.pulling.archive import archived
 from pipelines.district_entry.harmless import harmless
@@ -52,7 +51,7 @@ class _SampleWorkspace(Workspace):
 
 @contextmanager
 def _connection(scratch: Path) -> Iterator[Any]:
-    con = ibis.duckdb.connect(temp_directory=str(scratch / "duckdb"))
+    con = connected(temp_directory=str(scratch / "duckdb"))
     con.raw_sql("SET preserve_insertion_order = true")
     con.raw_sql(f"SET memory_limit = '{_MEMORY}'")
     try:

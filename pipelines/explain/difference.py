@@ -64,8 +64,7 @@ def average_as_billed(
     con: duckdb.DuckDBPyConnection, workspace: Workspace, billing_year: int, service_id: str
 ) -> Decimal | None:
     """What the year's rule makes of the service's winter without adjustments and decisions; None if it is no average."""
-    import ibis
-
+    from assets.engine import connected
     from rate_tables.averaging import averages_of_services
     from validations.tables import ADJUSTED_CONSUMPTION, CONSUMPTION, SERVICE_CONSUMPTION, SEWER_SERVICES
 
@@ -85,7 +84,7 @@ def average_as_billed(
         _table(CONSUMPTION, used), _table(SERVICE_CONSUMPTION, links), ADJUSTED_CONSUMPTION.empty(), _table(SEWER_SERVICES, services),
         year.averaging.schedule.averaging, year.effective,
     )  # fmt: skip
-    (found,) = ibis.duckdb.connect().to_pyarrow(averages).to_pylist()
+    (found,) = connected().to_pyarrow(averages).to_pylist()
     if not found["has_enough_history"] or found["average_thousandths"] is None:
         return None
     return Decimal(found["average_thousandths"]).scaleb(-3)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import ibis
 import pytest
+
+from assets.engine import connected
 
 
 @pytest.fixture(scope="module")
 def con() -> Iterator[Any]:
     """A real DuckDB in memory."""
-    connection = ibis.duckdb.connect()
+    connection = connected()
     yield connection
     connection.disconnect()

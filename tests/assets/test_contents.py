@@ -12,13 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import ibis
 import pytest
 from contract_rows import row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assets.contents import Content, digest_of
+from assets.engine import connected
 from assets.hashed_rows import HashedSlice, hash_of_rows, hash_of_slices, hashed_slices, keep_slices, known_slices
 from assets.store import Store
 from validations.contract import Contract, column
@@ -100,7 +100,7 @@ def of_table(store: Store, slices: Iterable[str], known: dict[str, HashedSlice])
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_promise_3_threads_and_the_order_of_rows_and_slices_make_no_difference(tmp_path: Path, threads: int) -> None:
     rows = [row(TABLE, service_id=f"S{n:06d}", note=f"n{n % 7}", amount_cents=n * 37) for n in range(130_000)]
-    con = ibis.duckdb.connect(threads=threads)
+    con = connected(threads=threads)
     store = Store(tmp_path, con)
     slices = {name: rows[part::3] for part, name in enumerate(("a", "o'hara", "c"))}
     for name, part in slices.items():

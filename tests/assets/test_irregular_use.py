@@ -44,6 +44,7 @@ from validations.review.use import last_year_of, looked_at
 from validations.tables import (
     ADJUSTED_CONSUMPTION,
     ADJUSTMENT_STEPS,
+    CONSUMPTION,
     DISTRICT_USE,
     IRREGULAR_USE,
     NO_DISTRICT,
@@ -338,3 +339,18 @@ def test_odd_data_raises_nothing_and_gives_a_service_one_finding_of_a_rule(con: 
 def test_nothing_delivered_gives_nothing(con: Any, stage: Any) -> None:
     empty = stored(con, {name: table.limit(0) for name, table in tables_of({"S1": Home()}).items()})
     assert made_by(con, stage, {name: empty[name] for name in stage.inputs if name in empty}) == []
+
+
+def test_of_a_service_of_no_district_is_found_what_the_cis_says_whether_its_consumption_is_no_table_or_one_without_rows(
+    con: Any,
+) -> None:
+    moved_in = Home(service={"occupant_since": dt.date(2019, 2, 1), "slice_id": NO_DISTRICT})
+    tables = tables_of({"S1": moved_in})
+    services = stored(con, {"sewer_services": tables.pop("sewer_services")})
+    without_rows = services | stored(con, {name: table.limit(0) for name, table in tables.items()})
+    no_table = without_rows | {name: CONSUMPTION.empty() for name in ("consumption", "prior_consumption")}
+    found = made_by(con, irregular_use, no_table)
+    assert [one["finding_id"] for one in found] == ["history.moved_in_during_winter:S1"]
+    assert found == made_by(con, irregular_use, without_rows)
+    for tables in (no_table, without_rows):
+        assert made_by(con, proposed_corrections, tables) == []

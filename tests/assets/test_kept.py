@@ -13,6 +13,7 @@ import ibis.expr.types as ir
 import pytest
 from contract_rows import row, table_of
 
+from assets.engine import connected
 from assets.kept import PREFIX, Bench, kept
 from assets.store import Store
 from validations.tables import CLASS_AVERAGES
@@ -74,7 +75,7 @@ def test_rows_in_memory_stay_there(con: Any) -> None:
 
 
 def test_what_is_kept_is_gone_once_a_slice_is_written(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store", ibis.duckdb.connect())
+    store = Store(tmp_path / "store", connected())
     averages = table_of(CLASS_AVERAGES, row(CLASS_AVERAGES, class_key="a", services=3, class_average_thousandths=5))
     given = store.con.create_table("given", averages)
     made = Bench({"averages": kept(given)}, "written").keep("doubled", lambda averages: averages.distinct(), "averages")
@@ -89,7 +90,7 @@ def test_what_is_kept_is_gone_once_a_slice_is_written(tmp_path: Path) -> None:
 
 
 def test_what_is_kept_is_gone_after_a_write_that_failed_too(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store", ibis.duckdb.connect())
+    store = Store(tmp_path / "store", connected())
     averages = table_of(CLASS_AVERAGES, row(CLASS_AVERAGES, class_key="a", services=3, class_average_thousandths=5))
     held = kept(store.con.create_table("given", averages))
     with pytest.raises(KeyError):

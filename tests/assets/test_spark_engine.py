@@ -107,7 +107,8 @@ def chosen_by_a_window(t: ir.Table) -> ir.Table:
 def spark(java: None) -> Iterator[Any]:
     from assets.spark_engine import connected
 
-    engine = connected({"spark.sql.shuffle.partitions": 2})
+    of_java = "-Xss32m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+    engine = connected({"spark.sql.shuffle.partitions": 2, "spark.driver.extraJavaOptions": of_java})
     yield engine
     engine.disconnect()
 

@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from use_world import year_2019
 
+from assets.engine import connected
 from assets.volume_account import counted_volume, volume_account
 from assets.winter_averages import counted_use
 from rate_tables.schedule import SHIPPED, load_schedules
@@ -211,7 +212,7 @@ CONTRACTS = {
 
 def account_of(worlds: list[District], year: Year) -> tuple[dict[str, dict[str, tuple[int, int]]], list[Row]]:
     """District -> step -> rows and volume; and the identities about them."""
-    con = ibis.duckdb.connect()
+    con = connected()
     rows = tables(worlds)
     given_tables = {
         name: con.create_table(name, table_of(contract, *rows[name])) for name, contract in CONTRACTS.items()
@@ -332,7 +333,7 @@ def test_a_row_that_is_counted_twice_or_lost_on_the_way_shows_as_a_difference() 
     service = Service(LONG_AGO, None, "computed")
     rows = tables([District((service,), (home,), ())])
     for kept, difference in (([], 30_000), (rows["consumption"], 0), (rows["consumption"] * 2, -30_000)):
-        con = ibis.duckdb.connect()
+        con = connected()
         given_tables = {n: con.create_table(n, table_of(c, *rows[n])) for n, c in CONTRACTS.items()}
         of_averages = con.create_table("lost", table_of(CONSUMPTION, *kept))
         use = counted_use(of_averages, *(given_tables[n] for n in counted_use.inputs[1:]), year=year_2019())

@@ -9,6 +9,7 @@ The second implementation (``averaged_by_fractions``) walks day by day in fracti
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
@@ -16,6 +17,7 @@ from random import Random
 from typing import Any
 
 import ibis
+import ibis.expr.types as ir
 import pyarrow as pa
 import pytest
 from averaged_by_fractions import (
@@ -35,6 +37,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from assets.engine import connected
 from rate_tables.averaging import days_covered, winter_averages
 from rate_tables.averaging_rule import AveragingRule
 from rate_tables.counted_use import counted_periods
@@ -132,28 +135,41 @@ class Engine:
     """DuckDB with the tables that averaging reads; an expression is compiled once and asked of world after world."""
 
     def __init__(self) -> None:
-        self.con = ibis.duckdb.connect()
+        self.con = connected()
         self.tables = [
             self.con.create_table(contract.name, schema=contract.schema)
             for contract in (CONSUMPTION, SERVICE_CONSUMPTION, ADJUSTED_CONSUMPTION, SEWER_SERVICES)
         ]
-        self.compiled: dict[tuple[Any, ...], tuple[str, str]] = {}
+        self.compiled: dict[tuple[Any, ...], str] = {}
 
-    def questions(self, rule: AveragingRule, effective: dt.date, whose: Any) -> tuple[str, str]:
-        """Counted periods, averages."""
-        key = (rule.model_dump_json(), effective, whose)
-        if key not in self.compiled:
+    def parts(self, rule: AveragingRule, effective: dt.date, whose: Any) -> Counted:
+        """Counted periods."""
+
+        def parts() -> ir.Table:
             counted = counted_periods(*self.tables, rule, effective, whose)
-            averages = winter_averages(counted, rule, effective)
-            parts = counted.filter(counted.counted_end > counted.counted_start).select(
+            return counted.filter(counted.counted_end > counted.counted_start).select(
                 "service_id", "source_row", "counted_start", "counted_end", "covers", "counted_volume_thousandths"
             )
-            results = averages.select(
+
+        return sorted(self._asked(parts, rule, effective, whose), key=repr)
+
+    def averages(self, rule: AveragingRule, effective: dt.date, whose: Any) -> dict[str, Average]:
+        """Service -> its average."""
+
+        def averages() -> ir.Table:
+            counted = counted_periods(*self.tables, rule, effective, whose)
+            return winter_averages(counted, rule, effective).select(
                 "service_id", "average_thousandths", "has_enough_history", "winter_volume_thousandths", "days_covered",
                 "months_counted", "periods_counted", "periods_estimated", "periods_adjusted",
             )  # fmt: skip
-            self.compiled[key] = self.con.compile(parts), self.con.compile(results)
-        return self.compiled[key]
+
+        return {service_id: Average(*figures) for service_id, *figures in self._asked(averages, rule, effective, whose)}
+
+    def _asked(self, question: Callable[[], ir.Table], rule: AveragingRule, *when: Any) -> list[Any]:
+        key = (question.__name__, rule.model_dump_json(), *when)
+        if key not in self.compiled:
+            self.compiled[key] = self.con.compile(question())
+        return self.con.con.execute(self.compiled[key]).fetchall()
 
     def put(self, world: World, backward: bool) -> None:
         for contract, rows in rows_of(world).items():
@@ -172,15 +188,15 @@ def computed(
     backward: bool = False,
 ) -> tuple[Counted, dict[str, Average]]:  # fmt: skip
     engine.put(world, backward)
-    parts, averages = (
-        engine.con.con.execute(question).fetchall() for question in engine.questions(rule, effective, whose)
-    )
-    return sorted(parts, key=repr), {service_id: Average(*figures) for service_id, *figures in averages}
+    return engine.parts(rule, effective, whose), engine.averages(rule, effective, whose)
 
 
-def average_of(engine: Engine, world: World, **how: Any) -> Average:
+def average_of(
+    engine: Engine, world: World, rule: AveragingRule = CWS, effective: dt.date = EFFECTIVE, whose: str = "own"
+) -> Average:
     """The only service's winter."""
-    (found,) = computed(engine, world, **how)[1].values()
+    engine.put(world, backward=False)
+    (found,) = engine.averages(rule, effective, whose).values()
     return found
 
 

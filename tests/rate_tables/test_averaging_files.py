@@ -11,10 +11,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import ibis
 import pytest
 import yaml
 
+from assets.engine import connected
 from rate_tables.averaging_example import Averaged, Customer, Period, averaged
 from rate_tables.config_file import ConfigError
 from rate_tables.schedule import SHIPPED, LoadedSchedule, load_schedule
@@ -28,7 +28,7 @@ SHIPPED_RULES = {
 
 @pytest.fixture(scope="module")
 def con() -> Any:
-    return ibis.duckdb.connect()
+    return connected()
 
 
 def shipped(utility: str) -> LoadedSchedule:

@@ -22,6 +22,7 @@ from decimal_rating import Days, Lacking, Line, Service, bill
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from assets.engine import connected
 from rate_tables.billing_periods import SchedulePeriod, bill_stretches, schedule_periods
 from rate_tables.calendar_days import after_months
 from rate_tables.charging import STRENGTH_COLUMNS, charge_lines, held_reasons
@@ -37,7 +38,7 @@ CLASSES = ["single_family", "multi_family", "commercial", "industrial", "institu
 
 @pytest.fixture(scope="module")
 def con() -> Any:
-    return ibis.duckdb.connect()
+    return connected()
 
 
 def schedule_of(folder: Path, content: dict[str, Any]) -> tuple[LoadedSchedule, dict[str, Any]]:

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from assets.engine import connected
 from rate_tables.exact import divide_wide, part_of, round_half_away, scale_of, stored_as, truncating_divide, whole
 
 WIDE = Context(prec=90)
@@ -35,7 +36,7 @@ def by_magnitude(numerator: int, denominator: int) -> int:
 
 @pytest.fixture(scope="module")
 def con() -> Any:
-    return ibis.duckdb.connect()
+    return connected()
 
 
 def numbers(**columns: list[int | None]) -> ir.Table:

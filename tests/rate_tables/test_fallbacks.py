@@ -16,6 +16,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pytest
 
+from assets.engine import connected
 from rate_tables.averaging_example import Customer, Period, averaged
 from rate_tables.averaging_rule import AveragingRule
 from rate_tables.fallbacks import class_averages, with_fallbacks
@@ -62,7 +63,7 @@ def services(*rows: dict[str, Any]) -> ir.Table:
 
 def outcomes(rule: AveragingRule, *rows: dict[str, Any]) -> list[tuple[str, int | None]]:
     found = with_fallbacks(services(*rows), rule, EFFECTIVE).order_by("service_id")
-    table = ibis.duckdb.connect().to_pyarrow(found.select("derivation", "winter_average_thousandths"))
+    table = connected().to_pyarrow(found.select("derivation", "winter_average_thousandths"))
     return [(row["derivation"], row["winter_average_thousandths"]) for row in table.to_pylist()]
 
 
@@ -129,9 +130,7 @@ def test_a_class_average_is_the_mean_of_what_its_services_used_themselves() -> N
 
     def averages(of: list[str]) -> dict[str, tuple[int, int]]:
         rule = ruled(without_enough_history=[{"take": "class_average"}], no_history_default=None, class_average_of=of)
-        found = ibis.duckdb.connect().to_pyarrow(
-            class_averages(services(*rows), rule, EFFECTIVE).cast({"services": "int64"})
-        )
+        found = connected().to_pyarrow(class_averages(services(*rows), rule, EFFECTIVE).cast({"services": "int64"}))
         return {r["class_key"]: (r["services"], int(r["class_average_thousandths"])) for r in found.to_pylist()}
 
     assert averages(["customer_class"]) == {
@@ -142,7 +141,7 @@ def test_a_class_average_is_the_mean_of_what_its_services_used_themselves() -> N
         3,
         7_000,
     )
-    assert ibis.duckdb.connect().to_pyarrow(class_averages(services(*rows), CWS, EFFECTIVE).count()).as_py() == 0
+    assert connected().to_pyarrow(class_averages(services(*rows), CWS, EFFECTIVE).count()).as_py() == 0
 
 
 def test_how_the_average_is_applied_is_written_as_a_rule() -> None:
@@ -156,14 +155,14 @@ def test_how_the_average_is_applied_is_written_as_a_rule() -> None:
     own = {"average_thousandths": 5_000, "has_enough_history": True}
     found = with_fallbacks(services(own, {}, {"status": "closed"}), rule, EFFECTIVE).order_by("service_id")
     columns = ["applied_as", "applied_in_months", "other_months_billed_from", "yields_to_lower_actual_after_months"]
-    rows = ibis.duckdb.connect().to_pyarrow(found.select(*columns)).to_pylist()
+    rows = connected().to_pyarrow(found.select(*columns)).to_pylist()
     assert [tuple(row[c] for c in columns) for row in rows] == [
         ("lesser_of_average_and_actual", "4, 5", "actual", None), ("upper_limit", "4, 5", "actual", 3), ("", "", "", None)
     ]  # fmt: skip
 
 
 def test_the_note_says_what_is_lacking_and_what_stands_in() -> None:
-    con = ibis.duckdb.connect()
+    con = connected()
     assert averaged(con, CWS, EFFECTIVE, Customer()).derivation_note == (
         "less than 90 days of the present occupant's winter are known; the default of its class"
     )
@@ -212,8 +211,6 @@ def test_what_a_person_decided_comes_before_all_that_is_found_but_bills_nobody_w
 def test_an_average_says_what_is_to_be_known_of_the_winter_it_rests_on() -> None:
     own = {"average_thousandths": 5_000, "has_enough_history": True, "history_note": "nobody lived there in January"}
     found = with_fallbacks(services(own, own | {"is_awaited": True}), ruled(), EFFECTIVE).order_by("service_id")
-    notes = [
-        r["derivation_note"] for r in ibis.duckdb.connect().to_pyarrow(found.select("derivation_note")).to_pylist()
-    ]
+    notes = [r["derivation_note"] for r in connected().to_pyarrow(found.select("derivation_note")).to_pylist()]
     assert notes[0] == "from its own winter; nobody lived there in January"
     assert "January" not in notes[1]

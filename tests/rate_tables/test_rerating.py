@@ -16,6 +16,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from assets.engine import connected
 from rate_tables.rerating import bill_parts
 
 EFFECTIVE = dt.date(2019, 7, 1)
@@ -24,7 +25,7 @@ Bill = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def con() -> Any:
-    return ibis.duckdb.connect()
+    return connected()
 
 
 def bill(start: dt.date, end: dt.date, **values: Any) -> Bill:

@@ -17,6 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pandera.errors import SchemaErrors
 
+from assets.engine import connected
 from rate_tables.exact import DECIMALS_OF_SUFFIX, scale_of
 from validations.contract import Contract, column, violations
 from validations.tables import PUBLISHED
@@ -67,7 +68,7 @@ SOUND = {
 
 @pytest.fixture(scope="module")
 def con() -> Any:
-    return ibis.duckdb.connect()
+    return connected()
 
 
 def stored(con: Any, contract: Contract, content: list[Row]) -> ibis.Table:

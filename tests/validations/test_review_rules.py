@@ -10,12 +10,12 @@ import datetime as dt
 import json
 from typing import Any
 
-import ibis
 import pytest
 from contract_rows import Row, row, table_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from assets.engine import connected
 from validations.contract import violations
 from validations.review import OF_OFFICE, OF_USE, RULES, all_findings
 from validations.tables import (
@@ -50,7 +50,7 @@ HOSTILE = '=cmd|"/c calc"\n\\ é'
 
 @pytest.fixture(scope="module")
 def con() -> Any:
-    return ibis.duckdb.connect()
+    return connected()
 
 
 @pytest.fixture(scope="module")

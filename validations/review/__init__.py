@@ -112,15 +112,14 @@ RULES = [*OF_OFFICE, *OF_USE]
 """Every rule of review."""
 
 
-def findings_of(rules: Sequence[Rule], **given: Any) -> list[ir.Table]:
-    """Findings of those of the rules that get all they read; those of use, which are of numbered services, as one table."""
-    made = [r.function(*(given[name] for name in r.reads)) for r in rules if set(r.reads) <= given.keys()]
-    numbered = [table for table in made if "service" in table.columns]
-    if not numbered:
-        return made
-    return [*(t for t in made if "service" not in t.columns), of_services(numbered, given["use"].named)]
-
-
 def all_findings(rules: Sequence[Rule], **given: Any) -> ir.Table:
-    """The same as one table."""
-    return ibis.union(*findings_of(rules, **given))
+    """Findings of those of the rules that get all they read."""
+    made = [r.function(*(given[name] for name in r.reads)) for r in rules if set(r.reads) <= given.keys()]
+    return as_findings(made, given["use"].named if "use" in given else None)
+
+
+def as_findings(found: list[ir.Table], named: ir.Table | None) -> ir.Table:
+    """What several rules found as one table. ``named``: ids for the numbers of services and districts, where rules of use are among them."""
+    numbered = [table for table in found if "service" in table.columns]
+    others = [table for table in found if "service" not in table.columns]
+    return ibis.union(*others, *([of_services(numbered, named)] if numbered else []))
