@@ -65,7 +65,8 @@ def shape_of(table: ir.Expr) -> tuple[str, list[ops.PhysicalTable]]:
     for node in _in_order(table.op()):
         kind = type(node)
         if isinstance(node, _TABLES):
-            said = f"{kind.__name__} {len(tables)} {node.schema!r}"
+            # Where a table lies is part of the SQL, its name is not: a view of this connection lies nowhere.
+            said = f"{kind.__name__} {len(tables)} {getattr(node, 'namespace', None)!r} {node.schema!r}"
             tables.append(node)
         else:
             named = getattr(kind, "__func_name__", "")

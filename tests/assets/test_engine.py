@@ -115,6 +115,14 @@ def test_the_same_expression_of_other_tables_reads_those() -> None:
         assert con.to_pyarrow(rows.mutate(b=rows.a * 2)).to_pylist() == [{"a": value, "b": 2 * value}]
 
 
+def test_a_table_of_the_database_and_a_view_of_the_connection_are_each_read_where_they_lie(cache: Path) -> None:
+    con = connected()
+    table = con.create_table("a_table", ibis.memtable({"a": [1]}))
+    con.raw_sql("CREATE TEMP VIEW a_view AS SELECT 2::BIGINT AS a")
+    view = kept.named_table(con, "a_view", table.schema())
+    assert [con.to_pyarrow(one).to_pylist() for one in (table, view, table)] == [[{"a": 1}], [{"a": 2}], [{"a": 1}]]
+
+
 def test_what_is_kept_is_used_by_the_next_process_and_built_again_where_it_is_not_whole(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
