@@ -10,7 +10,6 @@ districts of which one was late, fourteen need not be hashed again.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
@@ -23,10 +22,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.code_version import code_version
-from assets.durable import whole_file
 from assets.literal_path import literal
 from assets.log import canonical
 from assets.pulling.archive import content_hash_of
+from assets.remembered import recalled, remember
 from assets.store import Store
 from validations.contract import Contract
 
@@ -126,15 +125,11 @@ def hashed_slices(
 
 def known_slices(path: Path) -> dict[str, HashedSlice]:
     """What ``keep_slices`` wrote there; nothing if that is not there, or of other code."""
-    try:
-        kept = json.loads(path.read_bytes())
-        return {name: HashedSlice(*of) for name, of in kept["slices"].items()} if kept["code"] == code_version() else {}
-    except (OSError, ValueError, TypeError, KeyError):
-        return {}
+    kept = recalled(path)
+    return {n: HashedSlice(*of) for n, of in kept["slices"].items()} if kept.get("code") == code_version() else {}
 
 
 def keep_slices(path: Path, found: Mapping[Contract, Mapping[str, HashedSlice]]) -> None:
     """Keep the hashes for the next run."""
     slices = {f"{contract.name}/{name}": astuple(one) for contract, of in found.items() for name, one in of.items()}
-    with whole_file(path) as beside:
-        beside.write_text(json.dumps({"code": code_version(), "slices": slices}), encoding="utf-8")
+    remember(path, {"code": code_version(), "slices": slices})

@@ -253,6 +253,7 @@ def measure(folder: Path, services: int, turns: int, gigabytes: float | None, *,
         shutil.rmtree(workspace / "work", ignore_errors=True)
         seconds, peak, _ = timed(_run(workspace), most_bytes)
         found.seconds[OURS].append(seconds)
+        print(f"{services:,} services, {OURS}: {seconds:.1f} s, {peak / 1e9:.2f} GB", flush=True)
         found.peak_bytes[OURS] = max(found.peak_bytes[OURS], peak)
         found.steps, found.disk_bytes = seconds_by_step(workspace), disk_bytes(workspace)
         if turn == 0:
@@ -487,13 +488,12 @@ def main() -> None:
     chosen.folder.mkdir(parents=True, exist_ok=True)
     # Builds the SQL, which is the same for every size.
     timed(_run(simulated(chosen.folder, SMALLEST)), int(4e9))
-    sizes = [
-        measure(chosen.folder, services, chosen.turns, chosen.gigabytes, with_peers=chosen.peers)
-        for services in sorted(chosen.sizes)
-    ]
-    text = written(sizes, chosen.turns)
-    chosen.to.write_text(text, encoding="utf-8")
-    print(text)
+    sizes = list[Measured]()
+    for services in sorted(chosen.sizes):
+        sizes.append(measure(chosen.folder, services, chosen.turns, chosen.gigabytes, with_peers=chosen.peers))
+        # The largest take hours: who stops them keeps what was measured by then.
+        chosen.to.write_text(written(sizes, chosen.turns), encoding="utf-8")
+    print(chosen.to.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ Does not belong here: what must hold (``validations.checks``).
 Each failing check says how many rows, shows the worst fifty, names the file with all of them, and what to do.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -18,9 +17,9 @@ import dagster as dg
 import ibis.expr.types as ir
 from dagster import AssetCheckExecutionContext
 
-from assets.durable import whole_file
 from assets.hashed_rows import hash_of_rows
 from assets.kept import Bench, let_go
+from assets.remembered import recalled, remember
 from assets.stage import CONTRACTS, OFFICE_SHEETS, PER_DISTRICT, Session, slices_of, version_of, years_of
 from assets.store import WHOLE, Stored
 from pipelines.metadata import markdown_table
@@ -89,10 +88,7 @@ def evaluate(
     finally:
         let_go(session.store.con)
     if keep_list and holds != held:
-        path = _memory(session, year, chosen[0], slice_id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as beside:
-            beside.write_text(json.dumps(holds), encoding="utf-8")
+        remember(_memory(session, year, chosen[0], slice_id), holds)
 
 
 def _seen(check: Check, session: Session, year: int, slice_id: str | None) -> dict[str, str]:
@@ -135,11 +131,7 @@ def _memory(session: Session, year: int, first: Check, slice_id: str | None) -> 
 
 def _held(session: Session, year: int, first: Check, slice_id: str | None) -> dict[str, str]:
     """Checks that held when they were evaluated last, and on what: they need not be asked again of the same rows. What is released is asked anew."""
-    try:
-        found = json.loads(_memory(session, year, first, slice_id).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return recalled(_memory(session, year, first, slice_id))
 
 
 def _stored(session: Session, name: str, year: int, slice_id: str | None) -> Stored:

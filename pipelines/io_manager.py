@@ -4,14 +4,12 @@ Belongs here: deciding which slices have to be made again, and telling the UI wh
 Does not belong here: files and their atomic writing (``assets.store``), what a table is.
 """
 
-import json
-from contextlib import suppress
 from typing import Any
 
 import dagster as dg
 
 from assets.code_version import code_version
-from assets.durable import whole_file
+from assets.remembered import recalled, remember
 from assets.stage import Making, Session, version_of
 from assets.store import Stored
 from pipelines.metadata import described, lineage_table, markdown_table
@@ -70,16 +68,13 @@ class StoreIOManager(dg.IOManager):
         name = obj.contract.name if len(obj.slices) > 1 else f"{obj.contract.name}.{next(iter(obj.slices))}"
         path = self._session.workspace.work / "shown" / str(obj.year) / f"{name}.json"
         content = version_of(code_version("pipelines"), *(store.content(obj.contract, obj.year, s) for s in obj.slices))
-        kept: dict[str, Any] = {}
-        with suppress(OSError, ValueError):
-            kept = json.loads(path.read_bytes())
+        kept = recalled(path)
         if kept.get("content") != content:
             rows = sum(store.rows(obj.contract, obj.year, s) for s in obj.slices)
             facts = described(obj.contract, store.read(obj.contract, obj.year, obj.slices), rows)
             texts = {k: fact.md_str for k, fact in facts.items() if isinstance(fact, dg.MarkdownMetadataValue)}
             kept = {"content": content, "figures": {k: facts[k] for k in facts if k not in texts}, "texts": texts}
-            with whole_file(path) as beside:
-                beside.write_text(json.dumps(kept), encoding="utf-8")
+            remember(path, kept)
         return {**kept["figures"], **{k: dg.MetadataValue.md(text) for k, text in kept["texts"].items()}}
 
     def _rows_a_year_before(self, obj: Making) -> int | None:

@@ -22,8 +22,10 @@ NOT_OF_THE_YEAR = (
     "work/archive/ledger/",
     "work/checks/",
     "work/dagster_home/",
+    "work/hashed_rows/",
     "work/published/",
     "work/scratch/",
+    "work/shown/",
     # DuckDB leaves parts of its file unused; its tables are compared with those of the store.
     "work/billing.duckdb",
     "workspace.yaml",

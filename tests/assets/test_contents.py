@@ -130,6 +130,11 @@ def test_what_a_slice_came_to_is_taken_over_only_for_the_same_bytes_and_code(
     assert of_table(store, ["a"], planted)["a"].rows_hash == "planted"
     written(2)
     assert of_table(store, ["a"], planted)["a"].rows_hash not in ("planted", known["amounts/a"].rows_hash)
+    whole = kept.read_text(encoding="utf-8")
+    kept.write_text(whole.replace(known["amounts/a"].rows_hash, "planted"), encoding="utf-8")
+    assert known_slices(kept) == {}
+    kept.write_text(whole, encoding="utf-8")
+    assert known_slices(kept) == known
     monkeypatch.setattr("assets.hashed_rows.code_version", lambda: "other")
     assert known_slices(kept) == {}
 
