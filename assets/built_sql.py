@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import os
 import shutil
 import time
@@ -28,6 +27,7 @@ import platformdirs
 import pyarrow as pa
 
 from assets.code_version import OF_TABLES, code_version
+from assets.remembered import as_remembered, recalled
 
 _KEPT_DAYS = 30
 
@@ -87,11 +87,7 @@ def _digest(text: str) -> str:
 
 def _read(path: Path) -> Built | None:
     """None if it is not there, or not byte for byte what was written."""
-    with suppress(OSError, ValueError):
-        digest, text = path.read_text(encoding="utf-8").split("\n", 1)
-        if digest != _digest(text):
-            return None
-        kept = json.loads(text)
+    if kept := recalled(path):
         return Built(
             kept["sql"],
             ibis.schema(kept["schema"]),
@@ -107,10 +103,9 @@ def _write(one: Built, path: Path) -> None:
         "schema": {name: str(dtype) for name, dtype in one.schema.items()},
         "in_memory": {name: base64.b64encode(_as_stream(table)).decode() for name, table in one.in_memory},
     }
-    text = json.dumps(kept)
     beside = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
     with suppress(OSError):
-        beside.write_text(f"{_digest(text)}\n{text}", encoding="utf-8")
+        beside.write_text(as_remembered(kept), encoding="utf-8")
         os.replace(beside, path)
 
 

@@ -15,10 +15,15 @@ from assets.durable import whole_file
 
 
 def remember(path: Path, what: Mapping[str, Any]) -> None:
-    """Write ``what``, after the hash of its text."""
-    text = json.dumps(what)
+    """Write ``what`` so that it outlasts a loss of power."""
     with whole_file(path) as beside:
-        beside.write_text(f"{_digest(text)}\n{text}", encoding="utf-8")
+        beside.write_text(as_remembered(what), encoding="utf-8")
+
+
+def as_remembered(what: Mapping[str, Any]) -> str:
+    """The text of such a file: the hash of what follows, then that."""
+    text = json.dumps(what)
+    return f"{_digest(text)}\n{text}"
 
 
 def recalled(path: Path) -> dict[str, Any]:
