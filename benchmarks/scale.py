@@ -64,8 +64,8 @@ SPREAD, STAGES, PUBLISHED, REST = (
 """Kinds of steps. Only the first spreads over processes or machines within one run."""
 _OF_A_DISTRICT = ("deliveries__", "front_door_")
 _OF_PUBLICATION = ("bill_files", "contents", "billing_database")
-BESIDE_DUCKDB_BYTES = 1_300_000_000
-"""What Python, its libraries and what DuckDB does not count take of the allowed memory."""
+BESIDE_DUCKDB = 0.325
+"""The share of the allowed memory for Python, its libraries and what DuckDB does not count, which grows with what DuckDB has at hand."""
 _SECONDS_BETWEEN_LOOKS = 0.1
 """At a process' memory: looking finds its children among all processes, which is work of its own."""
 LEAST_RATIO = {250_000: 12.0, 2_000_000: 10.0}
@@ -103,7 +103,7 @@ def timed(command: list[str], most_bytes: int) -> tuple[float, int, str]:
         begun = time.perf_counter()
         process = psutil.Popen(
             command, stdout=out, stderr=subprocess.STDOUT, cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "ANNUAL_BILLING_MEMORY": f"{(most_bytes - BESIDE_DUCKDB_BYTES) // 10**6}MB"},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "ANNUAL_BILLING_MEMORY": f"{most_bytes * (1 - BESIDE_DUCKDB) / 1e6:.0f}MB"},
         )  # fmt: skip
         try:
             while process.poll() is None:
@@ -453,7 +453,7 @@ def written(sizes: list[Measured], turns: int) -> str:
         "update begins with the districts' files and an empty `work/`, and ends with checked tables, reasons, findings and bill files. Built SQL is kept",
         "between runs (`assets/built_sql.py`), as it is for anybody who runs it a second time.",
         "",
-        f"Memory that is allowed: {limits}. The update's DuckDB may use that less {BESIDE_DUCKDB_BYTES / 1e9:g} GB (`ANNUAL_BILLING_MEMORY`), what does not fit goes to disk, and the whole update is ended above it. "
+        f"Memory that is allowed: {limits}. The update's DuckDB may use {1 - BESIDE_DUCKDB:.1%} of that (`ANNUAL_BILLING_MEMORY`), what does not fit goes to disk, and the whole update is ended above it. "
         "The bare script's DuckDB may use the same; it and its peers are not ended.",
         "",
         *table(sizes),
