@@ -17,6 +17,7 @@ import fsspec
 from assets.durable import whole_file
 from assets.store import Cluster, Store
 from rate_tables.config_file import ConfigError
+from validations.contract import Contract
 
 
 class RemoteStore(Store):
@@ -67,6 +68,15 @@ class RemoteStore(Store):
                 raise self._out_of_reach("be read", error) from None
             _note(path, mark)
         return True
+
+    def drop(self, contract: Contract, year: int, slice_id: str) -> None:
+        path = self.path(contract, year, slice_id)
+        try:
+            self._files.rm_file(self._name(path))
+        except Exception as error:
+            raise self._out_of_reach("be written to", error) from None
+        del self._marks[self._name(path)]
+        super().drop(contract, year, slice_id)
 
     def _in_place(self, beside: Path, path: Path) -> None:
         name = self._name(path)

@@ -61,6 +61,13 @@ def _alone(meters: ir.Table, meter_links: ir.Table, *, year: Year) -> ir.Table:
     return alone.drop("first")
 
 
+def without_link(meters: ir.Table, meter_links: ir.Table, year: Year) -> ir.Table:
+    """Delivered meters that no link of the winter meets: those that ``service_consumption`` does not have."""
+    for some, keys in _by_what_they_name(links_of_winter(meter_links, year)):
+        meters = meters.anti_join(some, keys)
+    return meters
+
+
 def _by_what_they_name(links: ir.Table) -> list[tuple[ir.Table, list[str]]]:
     """Links that name a meter, and those that mean every meter of an account, each with what they are met by."""
     return [(links.filter(links.meter_id != ""), _METER), (links.filter(links.meter_id == ""), _METER[:2])]
@@ -130,7 +137,7 @@ def _nearest(left: ir.Table, right: ir.Table) -> ir.Table:
     return known.mutate(nearest_account=known.nearest_account.fill_null(""))
 
 
-@stage(UNMATCHED, "services", traced=True)
+@stage(UNMATCHED, "services", by_district=True, traced=True)
 def unmatched(
     meters: ir.Table,
     meter_links: ir.Table,

@@ -48,6 +48,8 @@ SERVICES_TOGETHER = 150_000
 """Slices of districts are made together up to so many services: what a large district takes in memory, many small ones may take."""
 OFFICE_SHEETS = {"rejected_rows": (tables.CIS, tables.ADJUSTMENT_SHEET, tables.DECISION_SHEET)}
 """Of these, the ones that sheets of the office add a part to."""
+NOT_ONE_DISTRICT = (tables.SEVERAL_DISTRICTS, tables.NO_DISTRICT)
+"""Slices of services that are no district's."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,8 @@ class Stage:
     built_once: bool = False
     traced: bool = False
     by_service: tuple[str, ...] = ()
+    by_district: bool = False
+    whole: tuple[str, ...] = ()
 
     def __call__(self, *args: Any, **kwargs: Any) -> ir.Table:
         """The function itself, in the declared shape: what a test calls."""
@@ -230,6 +234,8 @@ class Stage:
         """Slices of this stage's table from the stored inputs."""
         of_year = {"year": year} if self.takes("year") else {}
         wanted = slices if self.by_slice else (WHOLE,)
+        if self.by_district:
+            wanted = tuple(s for s in slices if s not in NOT_ONE_DISTRICT)
         by_service = self._content_by_service(stored)
 
         def made(*together: str) -> ir.Table:
@@ -259,7 +265,7 @@ class Stage:
             self.column_lineage(set(stored), of_year, year_version(year)),
             hashes_rows=True,
         )
-        if not self.by_slice or self.takes("slice_id"):
+        if wanted == (WHOLE,) or self.takes("slice_id"):
             return making
 
         def together(of: tuple[str, ...]) -> Batch:
@@ -274,14 +280,14 @@ class Stage:
         services = self._services_of(stored, slices)
         groups, size = list[tuple[str, ...]](), 0
         for slice_id in slices:
-            if slice_id in (tables.SEVERAL_DISTRICTS, tables.NO_DISTRICT):
+            if slice_id in NOT_ONE_DISTRICT:
                 continue
             if groups and size + services[slice_id] <= SERVICES_TOGETHER:
                 groups[-1] = (*groups[-1], slice_id)
             else:
                 groups, size = [*groups, (slice_id,)], 0
             size += services[slice_id]
-        return groups + [(s,) for s in slices if s in (tables.SEVERAL_DISTRICTS, tables.NO_DISTRICT)]
+        return groups + [(s,) for s in slices if s in NOT_ONE_DISTRICT]
 
     def _services_of(self, stored: dict[str, Stored], slices: list[str]) -> dict[str, int]:
         """Slice -> services: asking is quicker than computing nothing, thirty times a year. Before there are any, each slice is large."""
@@ -293,9 +299,9 @@ class Stage:
         return dict.fromkeys(slices, 0) | {row["slice_id"]: row["n"] for row in found}
 
     def _with_slice(self, table: ir.Table, stored: dict[str, Stored], slices: tuple[str, ...]) -> ir.Table:
-        """The table with OF_SLICE, the slice of each row's service: it may be at hand, though the contract does not ask for it."""
-        if "slice_id" in table.columns:
-            return table.mutate(**{OF_SLICE: table.slice_id})
+        """The table with OF_SLICE, the district of each row or the slice of its service: that may be at hand, though the contract does not ask for it."""
+        if self.by_district or "slice_id" in table.columns:
+            return table.mutate(**{OF_SLICE: table.district_id if self.by_district else table.slice_id})
         services = self._services(stored).to_compute().filter(ibis._.slice_id.isin(slices))
         return looked_up(table, services.select("service_id", **{OF_SLICE: "slice_id"}), "service_id", OF_SLICE)
 
@@ -372,9 +378,14 @@ class Stage:
                 "+".join(one.content() for one in chosen),
             )
         table = stored[name]
-        if slices == (WHOLE,):
+        if slices == (WHOLE,) or name in self.whole:
             return table.to_compute, table.content()
-        if name in OF_METERS and tables.SEVERAL_DISTRICTS not in slices:
+        if self.by_district:
+            if set(slices) <= set(table.slices):
+                return replace(table, slices=slices).to_compute, replace(table, slices=slices).content()
+            if "district_id" in table.contract.columns:
+                return lambda: table.to_compute().filter(ibis._.district_id.isin(slices)), table.content()
+        elif name in OF_METERS and tables.SEVERAL_DISTRICTS not in slices:
             theirs = tuple(s for s in (*slices, tables.SEVERAL_DISTRICTS) if s in table.slices)
             table = replace(table, slices=theirs)
         elif name not in OF_METERS and set(slices) <= set(table.slices):
@@ -429,6 +440,8 @@ def stage(
     built_once: bool = False,
     traced: bool = False,
     by_service: tuple[str, ...] = (),
+    by_district: bool = False,
+    whole: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., ir.Table]], Stage]:
     """Make a function from tables to a table a stage.
 
@@ -436,10 +449,11 @@ def stage(
     sees tables without rows, and must not ask for any. ``follows``: tables that it rests on without reading them, so that the graph shows
     them before it. ``traced``: one that works at a bench of its own, whose columns' sources are told as those of a function built once.
     ``by_service``: inputs that are not sliced, of which the function asks for its own services' rows alone, by ``service_id``: a slice is made again only
-    if these have changed.
+    if these have changed. ``by_district``: instead of slices of services, call it for one district, or for several together: for the rows of its inputs
+    with their ``district_id``. It must not read what is made by slices of services. ``whole``: inputs of which a slice is given other slices' rows too.
     """
 
     def wrap(function: Callable[..., ir.Table]) -> Stage:
-        return Stage(function, contract, group, by_slice, follows, built_once, traced, by_service)
+        return Stage(function, contract, group, by_slice, follows, built_once, traced, by_service, by_district, whole)
 
     return wrap

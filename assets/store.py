@@ -107,6 +107,10 @@ class Store:
         """Files of those of the slices that the store has."""
         return [path for path in (self.path(contract, year, s) for s in slices) if self.is_there(path)]
 
+    def drop(self, contract: Contract, year: int, slice_id: str) -> None:
+        """Remove a slice that is no part of the table any more."""
+        self.path(contract, year, slice_id).unlink(missing_ok=True)
+
     def _in_place(self, beside: Path, path: Path) -> None:
         """Before a file that is written takes its place."""
 

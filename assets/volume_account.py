@@ -5,7 +5,8 @@ Does not belong here: the steps' names (``validations.volume_steps``), whether t
 
 Each step is counted for itself: what a step takes is the difference of two totals, with its condition and without, and the last
 step is the volume that averaging counted (``counted_volume``). So a district's steps add to zero only if nothing was lost or
-counted twice on the way. A part of a period is the difference of two rounded running totals, as in averaging, so all of it
+counted twice on the way. The totals are made by district (``delivered_volume``) and by slice of services (``linked_volume``), so that
+only those of a district that came late are made again. A part of a period is the difference of two rounded running totals, as in averaging, so all of it
 comes out to the thousandth.
 """
 
@@ -18,6 +19,7 @@ import ibis.expr.types as ir
 
 from assets.adjusted_consumption import RECORD, last_steps
 from assets.kept import Bench
+from assets.service_consumption import without_link
 from assets.stage import stage, year_version
 from rate_tables.averaging_rule import AveragingRule, windows_of
 from rate_tables.averaging_window import ByCycles, ByDays
@@ -26,7 +28,7 @@ from rate_tables.counted_use import bounds_of_history, with_sign
 from rate_tables.exact import part_of, stored_as
 from rate_tables.looked_up import looked_up
 from validations.reasons import NOT_OF_RECORDS
-from validations.tables import COUNTED_VOLUME, VOLUME_ACCOUNT
+from validations.tables import COUNTED_VOLUME, DELIVERED_VOLUME, LINKED_VOLUME, SEVERAL_DISTRICTS, VOLUME_ACCOUNT
 from validations.volume_steps import VOLUME_STEPS
 from validations.workspace import Year
 
@@ -92,49 +94,69 @@ def _part(rows: ir.Table, volume: ir.IntegerValue, begin: ir.DateValue, end: ir.
     return part_of(volume, days_between(rows.period_start, begin), days_between(rows.period_start, end), rows.days)
 
 
-def _delivered_volume(periods: ir.Table) -> ir.Table:
-    """One row per district: records and volume of all its meters, in the window and out of it."""
-    return periods.group_by("district_id").agg(
-        n=periods.count(),
-        n_inside=periods.is_inside.cast("int64").sum(),
-        q=periods.delivered_quantity_thousandths.sum(),
-        v=periods.volume.sum(),
-        v_inside=periods.inside.sum(),
+def _totals(periods: ir.Table, *keys: str) -> ir.Table:
+    """One row per district and ``keys``: records and volume of its meters, in the window and out of it."""
+    p = periods
+    return p.group_by("district_id", *keys).agg(
+        records=p.count(),
+        records_inside=p.is_inside.cast("int64").sum(),
+        delivered_quantity_thousandths=p.delivered_quantity_thousandths.sum(),
+        volume_thousandths=p.volume.sum(),
+        volume_inside_thousandths=p.inside.sum(),
+        volume_unit=p.volume_unit.min(),
     )
 
 
-def _not_linked(periods: ir.Table, meters: ir.Table, service_consumption: ir.Table, unmatched: ir.Table) -> ir.Table:
-    """One row per district and what those of its meters are to us that serve nobody (known_non_sewer, unmatched, not_linked): their
-    records and volume in the window. They are few, so they are looked for among meters, not record by record."""
+@stage(DELIVERED_VOLUME, "release", by_district=True, built_once=True)
+def delivered_volume(
+    consumption: ir.Table, meters: ir.Table, meter_links: ir.Table, unmatched: ir.Table, *, year: Year
+) -> ir.Table:
+    """What all meters of a district delivered, and of it what those delivered that serve nobody.
+
+    These are few, so they are looked for among meters, not record by record.
+    """
+    periods = _with_window(consumption, year.averaging.schedule.averaging, year)
     left_over = unmatched.filter(unmatched.side != "service").select(*_METER, "side")
-    alone = looked_up(meters.select(*_METER).anti_join(service_consumption, _METER), left_over, _METER, "side")
+    alone = looked_up(without_link(meters.select(*_METER), meter_links, year), left_over, _METER, "side")
     fate = ibis.cases(
         (alone.side == "known_non_sewer", "known_non_sewer"),
         (alone.side == "district", "unmatched"),
         else_="not_linked",
     )
-    found = periods.filter(periods.is_inside).inner_join(alone.mutate(fate=fate).select(*_METER, "fate"), _METER)
-    return found.group_by("district_id", "fate").agg(n_inside=found.count(), v_inside=found.inside.sum())
+    found = periods.inner_join(alone.mutate(fate=fate).select(*_METER, "fate"), _METER)
+    every = DELIVERED_VOLUME.conform(_totals(periods).mutate(fate=ibis.literal("")))
+    return every.union(DELIVERED_VOLUME.conform(_totals(found, "fate")))
 
 
 def _links(
-    service_consumption: ir.Table, sewer_services: ir.Table, billing_basis: ir.Table, rule: AveragingRule, year: Year
+    service_consumption: ir.Table,
+    meter_links: ir.Table,
+    sewer_services: ir.Table,
+    billing_basis: ir.Table,
+    rule: AveragingRule,
+    year: Year,
 ) -> ir.Table:
-    """Links of meters with what is known of their service: history_start, history_end, sign, is_averaged; and ``links``, how many its
-    meter has."""
+    """Links of meters with what is known of their service: slice_id, history_start, history_end, sign, is_averaged; and whether the meter
+    may serve services of other slices too (is_shared), or serves nobody but this one (is_only)."""
     bounds = bounds_of_history(sewer_services, rule, windows_of(rule, year.effective))
     own = billing_basis.select("service_id", is_averaged=billing_basis.derivation.isin(OWN_AVERAGE))
     of_meter = service_consumption.group_by(_METER).agg(links=ibis._.count())
     links = looked_up(service_consumption, bounds, "service_id", "history_start", "history_end", "is_by_effluent")
     links = looked_up(links, own, "service_id", "is_averaged")
     links = looked_up(links, of_meter, _METER, "links")
-    links = links.mutate(**{n: links[n].fill_null(False) for n in ("is_by_effluent", "is_averaged")})
+    links = looked_up(links, sewer_services, "service_id", "slice_id")
+    # What a district's own services share with services of another slice, they share with those of several districts.
+    shared = meter_links.filter(meter_links.slice_id == SEVERAL_DISTRICTS).select(*_METER[:2]).distinct()
+    links = looked_up(links, shared.mutate(is_shared=ibis.literal(True)), _METER[:2], "is_shared")
+    links = links.mutate(**{n: links[n].fill_null(False) for n in ("is_by_effluent", "is_averaged", "is_shared")})
+    links = links.mutate(is_only=(links.links == 1) & ~links.is_shared)
     return with_sign(links, service_consumption, rule)
 
 
 def _met(
     periods: ir.Table,
     service_consumption: ir.Table,
+    meter_links: ir.Table,
     adjustment_steps: ir.Table,
     adjusted_consumption: ir.Table,
     sewer_services: ir.Table,
@@ -146,9 +168,9 @@ def _met(
 
     at_link: on the days of the link, for its share; at_history: of these, on the days of the service's history; signed, entered,
     decided: of these, what counts by the meter's purpose, after the entries of the sheet, after decisions; is_linked,
-    is_of_history, is_out_by_entry, is_out, sign, is_averaged, links.
+    is_of_history, is_out_by_entry, is_out, slice_id, sign, is_averaged, is_shared, is_only.
     """
-    links = _links(service_consumption, sewer_services, billing_basis, rule, year)
+    links = _links(service_consumption, meter_links, sewer_services, billing_basis, rule, year)
     met = periods.filter(periods.is_inside).inner_join(links, _METER)
     entered = last_steps(adjustment_steps).select(
         *RECORD, entered_volume="volume_thousandths", is_out_by_entry="is_left_out"
@@ -192,8 +214,12 @@ def _met(
     )
 
 
+_LEFT = ("at_link", "at_history", "of_no_sign", "of_deduct", "signed", "entered", "decided")
+"""Volumes at linked meters, each with one condition more than the one before."""
+
+
 def _by_step(counting: ir.Table) -> ir.Table:
-    """Records of linked meters by the step in which they leave, with the volume that each condition leaves: one row per district and
+    """Records of linked meters by the step in which they leave, with the volume that each condition leaves: one row per slice, district and
     step, and one per record of a meter with several links, which leaves in the step of the link with which it comes furthest."""
     order = list(VOLUME_STEPS)
     place = ibis.cases(
@@ -207,15 +233,15 @@ def _by_step(counting: ir.Table) -> ir.Table:
         else_=order.index("averaged"),
     ).cast("int64")
     # Only a meter with several links can meet a record twice; grouping all records would be the dearest step of the year.
-    is_one = counting.links == 1
+    is_only = counting.is_only
     c = counting.mutate(
         reached=place,
-        step=ibis.ifelse(is_one, place, ibis.null("int64")),
-        **{f"of_{n}": ibis.ifelse(is_one, ibis.null(counting[n].type()), counting[n]) for n in RECORD[1:]},
+        step=ibis.ifelse(is_only, place, ibis.null("int64")),
+        **{f"of_{n}": ibis.ifelse(is_only, ibis.null(counting[n].type()), counting[n]) for n in RECORD[1:]},
     )
-    return c.group_by("district_id", "step", *(f"of_{n}" for n in RECORD[1:])).agg(
+    return c.group_by("slice_id", "district_id", "is_shared", "step", *(f"of_{n}" for n in RECORD[1:])).agg(
         reached=c.reached.max(),
-        n=ibis.ifelse(c.links.max() == 1, c.count(), 1),
+        records=ibis.ifelse(c.is_only.any(), c.count(), 1),
         at_link=c.at_link.sum(),
         at_history=c.at_history.sum(),
         of_no_sign=c.at_history.sum(where=c.sign == 0).fill_null(0),
@@ -223,6 +249,18 @@ def _by_step(counting: ir.Table) -> ir.Table:
         signed=c.signed.sum(),
         entered=c.entered.sum(),
         decided=c.decided.sum(),
+    )
+
+
+def _of_slices(by_step: ir.Table) -> ir.Table:
+    """The same, with the records of meters that serve one slice only added up."""
+    nothing = dict(zip(RECORD[1:], ("", 0, ""), strict=True))
+    b = by_step.mutate(
+        place=by_step.reached + 1,
+        **{n: ibis.ifelse(by_step.is_shared, by_step[f"of_{n}"], none) for n, none in nothing.items()},
+    )
+    return b.group_by("slice_id", "district_id", "place", *RECORD[1:]).agg(
+        records=b.records.sum(), **{f"{n}_thousandths": b[n].sum() for n in _LEFT}
     )
 
 
@@ -239,26 +277,72 @@ def _counting(met: ir.Table, counted_use: ir.Table, *, rule: AveragingRule, year
     return found.mutate(is_counted=found.is_counted.fill_null(False))
 
 
-def _account(
+@stage(LINKED_VOLUME, "release", by_slice=True, traced=True, whole=("meter_links",))
+def linked_volume(
+    consumption: ir.Table,
+    service_consumption: ir.Table,
+    meter_links: ir.Table,
+    adjustment_steps: ir.Table,
+    adjusted_consumption: ir.Table,
+    sewer_services: ir.Table,
+    billing_basis: ir.Table,
+    counted_use: ir.Table,
+    *,
+    year: Year,
+) -> ir.Table:
+    """What is left of a district's records and volume at the meters of a slice's services after each condition, by the step in which the
+    records leave. A meter that may serve other slices too has a row for each record, which leaves where it comes furthest in any of them."""
+    rule = year.averaging.schedule.averaging
+    inputs = {
+        "consumption": consumption, "service_consumption": service_consumption, "meter_links": meter_links, "adjustment_steps": adjustment_steps,
+        "adjusted_consumption": adjusted_consumption, "sewer_services": sewer_services, "billing_basis": billing_basis, "counted_use": counted_use,
+    }  # fmt: skip
+    bench = Bench(inputs, year_version(year))
+    bench.shown("periods", partial(_with_window, rule=rule, year=year), "consumption")
+    bench.shown(
+        "met",
+        partial(_met, rule=rule, year=year),
+        "periods",
+        "service_consumption",
+        "meter_links",
+        "adjustment_steps",
+        "adjusted_consumption",
+        "sewer_services",
+        "billing_basis",
+    )
+    bench.shown("counting", partial(_counting, rule=rule, year=year), "met", "counted_use")
+    bench.shown("by_step", _by_step, "counting")
+    return bench.shown("of_slices", _of_slices, "by_step")
+
+
+@stage(VOLUME_ACCOUNT, "release", built_once=True)
+def volume_account(
     delivery_totals: ir.Table,
     rejected_rows: ir.Table,
-    consumption: ir.Table,
-    billing_basis: ir.Table,
+    delivered_volume: ir.Table,
+    linked_volume: ir.Table,
     counted_volume: ir.Table,
-    all_meters: ir.Table,
-    not_linked: ir.Table,
-    by_step: ir.Table,
+    billing_basis: ir.Table,
     *,
-    is_by_one_window: bool,
+    year: Year,
 ) -> ir.Table:
-    """The steps of every district: each the difference of two totals."""
-    rows = by_step.group_by("district_id", "reached").agg(n=by_step.n.sum())
-    left = ("at_link", "at_history", "of_no_sign", "of_deduct", "signed", "entered", "decided")
-    volumes = by_step.group_by("district_id").agg(**{n: by_step[n].sum() for n in left})
-    others = not_linked.group_by("district_id").agg(v_others=not_linked.v_inside.sum())
-    linked = looked_up(all_meters, others, "district_id", "v_others")
-    linked = linked.select("district_id", v=linked.v_inside - linked.v_others.fill_null(0))
-    at_meters = looked_up(volumes, linked, "district_id", "v")
+    """Where the rows and the volume of each district's delivery went, step by step, down to the averages they count in.
+
+    The steps of a district add to zero, in rows and in thousandths of its unit; what each means stands in its column's comment.
+    """
+    every, alone = (delivered_volume.filter((delivered_volume.fate == "") == of_all) for of_all in (True, False))
+    others = alone.group_by("district_id").agg(v_others=alone.volume_inside_thousandths.sum())
+    at_meters = looked_up(every, others, "district_id", "v_others")
+    at_meters = at_meters.select("district_id", v=at_meters.volume_inside_thousandths - at_meters.v_others.fill_null(0))
+    left = linked_volume
+    v = left.group_by("district_id").agg(**{n: left[f"{n}_thousandths"].sum() for n in _LEFT})
+    v = looked_up(v, at_meters, "district_id", "v")
+    # A record that has rows of its own in several slices is one record.
+    of_records = left.filter(left.source_file != "")
+    furthest = of_records.group_by(RECORD).agg(place=of_records.place.max(), records=ibis.literal(1, "int64"))
+    reached = ["district_id", "place", "records"]
+    met = left.filter(left.source_file == "").select(reached).union(furthest.select(reached))
+    rows = met.group_by("district_id", "place").agg(n=met.records.sum())
     own = billing_basis.select("service_id", is_averaged=billing_basis.derivation.isin(OWN_AVERAGE))
     counted = looked_up(counted_volume, own, "service_id", "is_averaged")
     counted = counted.group_by("district_id").agg(
@@ -266,16 +350,16 @@ def _account(
         all=counted.counted_volume_thousandths.sum(),
     )
 
-    v, nothing = at_meters, 0
+    nothing = 0
     parts = [
         *_delivered(delivery_totals, rejected_rows),
-        _went(all_meters, "reading_to_volume", nothing, all_meters.q - all_meters.v),
-        _went(all_meters, "outside_window", all_meters.n - all_meters.n_inside, all_meters.v - all_meters.v_inside),
-        *(_went(m, fate, m.n_inside, m.v_inside) for fate in ("known_non_sewer", "unmatched", "not_linked")
-          for m in [not_linked.filter(not_linked.fate == fate)]),
-        *(_went(r, step, r.n, nothing) for place, step in enumerate(VOLUME_STEPS)
+        _went(every, "reading_to_volume", nothing, every.delivered_quantity_thousandths - every.volume_thousandths),
+        _went(every, "outside_window", every.records - every.records_inside, every.volume_thousandths - every.volume_inside_thousandths),
+        *(_went(m, fate, m.records_inside, m.volume_inside_thousandths) for fate in ("known_non_sewer", "unmatched", "not_linked")
+          for m in [alone.filter(alone.fate == fate)]),
+        *(_went(r, step, r.n, nothing) for place, step in enumerate(VOLUME_STEPS, start=1)
           if step in ("not_linked", "other_occupant", "not_for_sewer", "adjusted", "decided", "own_window", "not_averaged", "averaged")
-          for r in [rows.filter(rows.reached == place)]),
+          for r in [rows.filter(rows.place == place)]),
         _went(v, "not_linked", nothing, v.v - v.at_link),
         _went(v, "other_occupant", nothing, v.at_link - v.at_history),
         _went(v, "not_for_sewer", nothing, v.of_no_sign),
@@ -285,73 +369,14 @@ def _account(
         _went(counted, "not_averaged", nothing, counted["all"] - counted.averaged),
         _went(counted, "averaged", nothing, counted.averaged),
     ]  # fmt: skip
-    if not is_by_one_window:
-        w = looked_up(volumes, counted, "district_id", "all")
+    if not _is_by_one_window(year.averaging.schedule.averaging, year):
+        w = looked_up(v, counted, "district_id", "all")
         parts.append(_went(w, "own_window", nothing, w.decided - w["all"].fill_null(0)))
     each = ibis.union(*parts)
     steps = each.group_by("district_id", "step").agg(
         rows=each.rows.sum(), volume_thousandths=each.volume_thousandths.sum()
     )
     steps = steps.filter((steps.step == "delivered") | (steps.rows != 0) | (steps.volume_thousandths != 0))
-    units = consumption.group_by("district_id").agg(volume_unit=consumption.volume_unit.min())
-    found = looked_up(steps, units, "district_id", "volume_unit")
+    found = looked_up(steps, every, "district_id", "volume_unit")
     places = ibis.cases(*((found.step == step, place) for place, step in enumerate(VOLUME_STEPS, start=1)))
     return found.mutate(volume_unit=found.volume_unit.fill_null(""), place=places)
-
-
-@stage(VOLUME_ACCOUNT, "release")
-def volume_account(
-    delivery_totals: ir.Table,
-    rejected_rows: ir.Table,
-    consumption: ir.Table,
-    meters: ir.Table,
-    unmatched: ir.Table,
-    service_consumption: ir.Table,
-    adjustment_steps: ir.Table,
-    adjusted_consumption: ir.Table,
-    sewer_services: ir.Table,
-    billing_basis: ir.Table,
-    counted_use: ir.Table,
-    counted_volume: ir.Table,
-    *,
-    year: Year,
-) -> ir.Table:
-    """Where the rows and the volume of each district's delivery went, step by step, down to the averages they count in.
-
-    The steps of a district add to zero, in rows and in thousandths of its unit; what each means stands in its column's comment.
-    """
-    rule = year.averaging.schedule.averaging
-    inputs = {
-        "delivery_totals": delivery_totals, "rejected_rows": rejected_rows, "consumption": consumption, "meters": meters, "unmatched": unmatched,
-        "service_consumption": service_consumption, "adjustment_steps": adjustment_steps, "adjusted_consumption": adjusted_consumption,
-        "sewer_services": sewer_services, "billing_basis": billing_basis, "counted_use": counted_use, "counted_volume": counted_volume,
-    }  # fmt: skip
-    bench = Bench(inputs, year_version(year))
-    bench.shown("periods", partial(_with_window, rule=rule, year=year), "consumption")
-    bench.shown(
-        "met",
-        partial(_met, rule=rule, year=year),
-        "periods",
-        "service_consumption",
-        "adjustment_steps",
-        "adjusted_consumption",
-        "sewer_services",
-        "billing_basis",
-    )
-    bench.shown("counting", partial(_counting, rule=rule, year=year), "met", "counted_use")
-    bench.keep("all_meters", _delivered_volume, "periods")
-    bench.keep("not_linked", _not_linked, "periods", "meters", "service_consumption", "unmatched")
-    bench.keep("by_step", _by_step, "counting")
-    account = partial(_account, is_by_one_window=_is_by_one_window(rule, year))
-    return bench.shown(
-        "account",
-        account,
-        "delivery_totals",
-        "rejected_rows",
-        "consumption",
-        "billing_basis",
-        "counted_volume",
-        "all_meters",
-        "not_linked",
-        "by_step",
-    )

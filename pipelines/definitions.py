@@ -18,6 +18,7 @@ from dagster import PreviewWarning
 from assets.adjusted_consumption import adjusted_consumption
 from assets.adjustment_steps import adjustment_steps, refused_adjustments
 from assets.adjustments import adjustment_assets
+from assets.at_stake import at_stake
 from assets.bill_files import bill_files_asset
 from assets.billing_basis import billing_basis
 from assets.billing_database import billing_database_asset
@@ -34,7 +35,7 @@ from assets.reconciliation import reconciliation
 from assets.released_class_averages import released_class_averages_asset
 from assets.service_consumption import service_consumption, unmatched
 from assets.stage import Stage
-from assets.volume_account import counted_volume, volume_account
+from assets.volume_account import counted_volume, delivered_volume, linked_volume, volume_account
 from assets.winter_averages import class_averages, counted_use, winter_averages
 from assets.worklist import worklist
 from assets.year_on_year import year_on_year
@@ -53,7 +54,7 @@ warnings.filterwarnings("ignore", category=PreviewWarning)
 
 STAGES: list[Stage] = [
     service_consumption, unmatched, adjustment_steps, refused_adjustments, irregular_use, proposed_corrections, district_use, findings, decisions, adjusted_consumption, counted_use, winter_averages, class_averages, billing_basis, rate_schedule, bills, bill_lines,
-    worklist, counted_volume, volume_account, year_on_year, reconciliation,
+    at_stake, worklist, counted_volume, delivered_volume, linked_volume, volume_account, year_on_year, reconciliation,
 ]  # fmt: skip
 
 

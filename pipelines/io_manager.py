@@ -11,7 +11,7 @@ import dagster as dg
 from assets.code_version import code_version
 from assets.remembered import recalled, remember
 from assets.stage import Making, Session, version_of
-from assets.store import Stored
+from assets.store import WHOLE, Stored
 from pipelines.metadata import described, lineage_table, markdown_table
 from pipelines.pages.figures import Read
 from pipelines.pages.page import as_markdown
@@ -37,6 +37,10 @@ class StoreIOManager(dg.IOManager):
             else:
                 ((slice_id, version),) = versions.items()
                 store.write(obj.contract, obj.year, slice_id, batch.make(), version, hashes_rows=obj.hashes_rows)
+        for former in store.slices(obj.contract, obj.year):
+            # A version of the program before this one may have made the table whole, or by slice.
+            if (former == WHOLE) != (WHOLE in obj.slices):
+                store.drop(obj.contract, obj.year, former)
         shown: dict[str, Any] = dict(numbers_of(obj.contract.name, Read(self._session, obj.year)))
         if obj.contract is RECONCILIATION:
             text = as_markdown(page_of(self._session, obj.year, in_run=True))

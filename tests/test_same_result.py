@@ -17,7 +17,8 @@ from pipelines.session import THREADS_VARIABLE, read_session
 from validations.workspace import Workspace
 
 NAME_FILES = {
-    "adjusted_consumption", "adjustment_steps", "consumption", "contents", "counted_use", "deliveries", "delivery_totals", "reconciliation",
+    "adjusted_consumption", "adjustment_steps", "consumption", "contents", "counted_use", "deliveries", "delivery_totals", "linked_volume",
+    "reconciliation",
 }  # fmt: skip
 """Tables that name delivered files, or rows in them."""
 WITHOUT_FILES = [

@@ -794,38 +794,59 @@ BILL_FILES = Contract(
     },
 )
 
-WORKLIST = Contract(
-    "worklist",
+_of_finding = {
+    "finding_id": column("string", "The finding", not_empty=True),
+    "service_id": _service,
+    "account_id": column("string", "Sewer account", not_empty=True),
+    "rule_id": column("string", "Rule of the finding", not_empty=True),
+    "severity": column("string", "review, or must_decide before release", isin=["review", "must_decide"]),
+}
+_worth = {
+    "winter_average_thousandths": column(
+        "int64", "Average as the basis has it; empty if held", "thousandths of volume_unit", nullable=True, ge=0
+    ),
+    "other_average_thousandths": column(
+        "int64", "Average if decided the other way; empty if nothing is known", "thousandths of volume_unit",
+        nullable=True, ge=0,
+    ),
+    "other_way": column("string", "What the other way is, in words"),
+    "amount_a_year_cents": column("int64", "Bills of a year with the average", "cents", nullable=True, ge=0),
+    "other_amount_a_year_cents": column("int64", "Bills of a year the other way", "cents", nullable=True, ge=0),
+    "at_stake_a_year_cents": column("int64", "Difference of the two without its sign; empty if not known", "cents", nullable=True, ge=0),
+    "proposed_decision": column("string", "What the rule proposes", isin=DECISION_WORDS),
+    "decision": column("string", "The decision that stands; empty if none", isin=["", *DECISION_WORDS]),
+    "decision_status": column("string", "stands, stale, or empty if nobody has decided", isin=["", "stands", "stale"]),
+}  # fmt: skip
+
+AT_STAKE = Contract(
+    "at_stake",
     "finding about a service that somebody should look at, with what it is worth",
     ("finding_id",),
     {
-        "finding_id": column("string", "The finding", not_empty=True),
-        "service_id": _service,
-        "account_id": column("string", "Sewer account", not_empty=True),
-        "rule_id": column("string", "Rule of the finding", not_empty=True),
-        "severity": column("string", "review, or must_decide before release", isin=["review", "must_decide"]),
+        **_of_finding,
+        **_worth,
+        "most_of_service_cents": column(
+            "int64", "Most that is at stake for a finding of its service; empty if it is known of none", "cents", nullable=True, ge=0
+        ),
+        "must_of_service": column("boolean", "Whether a finding of its service must be decided"),
+    },
+)  # fmt: skip
+
+WORKLIST = Contract(
+    "worklist",
+    "finding about a service that somebody should look at, in the order in which that is done",
+    ("finding_id",),
+    {
+        **_of_finding,
         "place": column("int64", "Place in the list: most dollars a year first", ge=1),
         "listed_on": column(
             "string",
             "worklist; sample: below the dollars a year that are looked at one by one, and drawn; below_limit: not drawn",
             isin=["worklist", "sample", "below_limit"],
         ),
-        "winter_average_thousandths": column(
-            "int64", "Average as the basis has it; empty if held", "thousandths of volume_unit", nullable=True, ge=0
-        ),
-        "other_average_thousandths": column(
-            "int64", "Average if decided the other way; empty if nothing is known", "thousandths of volume_unit",
-            nullable=True, ge=0,
-        ),
-        "other_way": column("string", "What the other way is, in words"),
-        "amount_a_year_cents": column("int64", "Bills of a year with the average", "cents", nullable=True, ge=0),
-        "other_amount_a_year_cents": column("int64", "Bills of a year the other way", "cents", nullable=True, ge=0),
-        "at_stake_a_year_cents": column("int64", "Difference of the two without its sign; empty if not known", "cents", nullable=True, ge=0),
-        "proposed_decision": column("string", "What the rule proposes", isin=DECISION_WORDS),
-        "decision": column("string", "The decision that stands; empty if none", isin=["", *DECISION_WORDS]),
-        "decision_status": column("string", "stands, stale, or empty if nobody has decided", isin=["", "stands", "stale"]),
+        **_worth,
     },
-)  # fmt: skip
+)
 
 RECONCILIATION = Contract(
     "reconciliation",
@@ -877,6 +898,47 @@ COUNTED_VOLUME = Contract(
         "slice_id": _slice,
     },
 )
+
+DELIVERED_VOLUME = Contract(
+    "delivered_volume",
+    "district for all its meters, and one for each kind of them that serves nobody",
+    ("district_id", "fate"),
+    {
+        "district_id": _district,
+        "fate": column(
+            "string", "Empty: all meters; else the step of the volume account in which those leave that serve nobody",
+            isin=["", "known_non_sewer", "unmatched", "not_linked"],
+        ),
+        "records": column("int64", "Records of these meters", "records", ge=1),
+        "records_inside": column("int64", "Of these, the ones with a day in the winter's window", "records", ge=0),
+        "delivered_quantity_thousandths": column("int64", "Volumes or readings as delivered", "thousandths"),
+        "volume_thousandths": column("int64", "Volume of the records", "thousandths of volume_unit"),
+        "volume_inside_thousandths": column("int64", "Of it, the part of the days in the window", "thousandths of volume_unit"),
+        "volume_unit": _volume_unit,
+    },
+)  # fmt: skip
+
+LINKED_VOLUME = Contract(
+    "linked_volume",
+    "slice of services, district and step in which records of their meters leave; at a meter that may serve other slices too, one per record",
+    ("slice_id", "district_id", "place", "source_file", "source_row", "source_column"),
+    {
+        "slice_id": _slice,
+        "district_id": _district,
+        "place": column("int64", "Place of the step among those of the volume account, the first being 1", ge=1),
+        "source_file": column("string", "Delivered file of the record; empty for all records of meters that serve this slice only"),
+        "source_row": column("int64", "Line or sheet row of the record; 0 for all of these", ge=0),
+        "source_column": column("string", "Column of the record where a row has several; empty for all of these"),
+        "records": column("int64", "Records with a day in the window that leave here", "records", ge=1),
+        "at_link_thousandths": column("int64", "Their volume on days of the links, for the links' shares", "thousandths of the district's unit"),
+        "at_history_thousandths": column("int64", "Of it, on days of the services' histories", "thousandths of the district's unit"),
+        "of_no_sign_thousandths": column("int64", "Of that, at meters that do not count", "thousandths of the district's unit"),
+        "of_deduct_thousandths": column("int64", "Of that, at meters that are taken off", "thousandths of the district's unit"),
+        "signed_thousandths": column("int64", "What counts of it by the meters' purposes", "thousandths of the district's unit"),
+        "entered_thousandths": column("int64", "The same after entries of the adjustment sheet", "thousandths of the district's unit"),
+        "decided_thousandths": column("int64", "The same after decisions", "thousandths of the district's unit"),
+    },
+)  # fmt: skip
 
 VOLUME_ACCOUNT = Contract(
     "volume_account",
@@ -1132,7 +1194,7 @@ PUBLISHED = [
     DELIVERIES, DELIVERY_TOTALS, CONSUMPTION, METERS, REJECTED_ROWS, SEWER_SERVICES, METER_LINKS, NON_SEWER_ACCOUNTS,
     CURRENT_AVERAGES, STRENGTHS, RECEIVABLES, EXTRACT_CHANGES, SERVICE_CONSUMPTION, UNMATCHED, ADJUSTMENTS, PAST_ADJUSTMENTS, ADJUSTMENT_STEPS,
     REFUSED_ADJUSTMENTS, IRREGULAR_USE, PROPOSED_CORRECTIONS, DISTRICT_USE, FINDINGS, DECISION_ENTRIES, DECISIONS, ADJUSTED_CONSUMPTION,
-    COUNTED_USE, WINTER_AVERAGES, RELEASED_CLASS_AVERAGES, CLASS_AVERAGES, BILLING_BASIS, BILLS, BILL_LINES, RATE_SCHEDULE, BILL_FILES, WORKLIST,
-    COUNTED_VOLUME, VOLUME_ACCOUNT, YEAR_ON_YEAR, CIS_EXTRACTS, EXTRACT_REFRESH, RECONCILIATION, CONTENTS,
+    COUNTED_USE, WINTER_AVERAGES, RELEASED_CLASS_AVERAGES, CLASS_AVERAGES, BILLING_BASIS, BILLS, BILL_LINES, RATE_SCHEDULE, BILL_FILES, AT_STAKE, WORKLIST,
+    COUNTED_VOLUME, DELIVERED_VOLUME, LINKED_VOLUME, VOLUME_ACCOUNT, YEAR_ON_YEAR, CIS_EXTRACTS, EXTRACT_REFRESH, RECONCILIATION, CONTENTS,
 ]  # fmt: skip
 """Every table of ``billing.duckdb``."""

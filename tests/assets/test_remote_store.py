@@ -137,6 +137,10 @@ def test_promise_5_a_copy_is_read_only_as_long_as_it_is_what_lies_there(reached:
     other.write(CLASS_AVERAGES, YEAR, "x", average(9), "v3")
     theirs._in_place(other.path(CLASS_AVERAGES, YEAR, "x"), path)
     assert stored(tmp_path / "theirs", location)[1] == [9]
+    other.drop(CLASS_AVERAGES, YEAR, "x")
+    assert [opened.slices(CLASS_AVERAGES, YEAR) for opened in (other, stored(tmp_path / "a third", location)[0])] == [
+        ["all"]
+    ] * 2
     reached.s3.delete_object(Bucket=BUCKET, Key=f"copies/class_averages/{YEAR}/all.parquet")
     assert stored(tmp_path / "theirs", location)[1] == []
 

@@ -7,12 +7,14 @@ Does not belong here: the averages (``test_averaging``), whole runs (``test_reco
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 import ibis
+import ibis.expr.types as ir
 import pytest
 from contract_rows import Row, row, table_of
 from hypothesis import given, settings
@@ -20,7 +22,9 @@ from hypothesis import strategies as st
 from use_world import year_2019
 
 from assets.engine import connected
-from assets.volume_account import counted_volume, volume_account
+from assets.service_consumption import service_consumption
+from assets.stage import Stage
+from assets.volume_account import counted_volume, delivered_volume, linked_volume, volume_account
 from assets.winter_averages import counted_use
 from rate_tables.schedule import SHIPPED, load_schedules
 from validations.identities import identities_of_volume
@@ -30,9 +34,11 @@ from validations.tables import (
     BILLING_BASIS,
     CONSUMPTION,
     DELIVERY_TOTALS,
+    LINKED_VOLUME,
+    METER_LINKS,
     METERS,
     REJECTED_ROWS,
-    SERVICE_CONSUMPTION,
+    SEVERAL_DISTRICTS,
     SEWER_SERVICES,
     UNMATCHED,
     VOLUME_ACCOUNT,
@@ -80,6 +86,8 @@ class Service:
     occupant_since: dt.date | None
     end: dt.date | None
     derivation: str
+    is_of_several: bool = False
+    """Whether it is of the slice of services that several districts measure."""
 
 
 @dataclass(frozen=True)
@@ -117,14 +125,20 @@ def links(draw: st.DrawFn, services: int) -> tuple[Link, ...]:
         purpose = draw(st.sampled_from(["domestic", "domestic", *SIGN]))
         made.append(Link(draw(st.integers(0, services - 1)), purpose, start, end, at, at + share))
         at += share
-    return tuple({(link.service, link.purpose, link.start): link for link in made if link.end > link.start}.values())
+    return tuple(
+        {
+            (link.service, link.purpose, link.start): link
+            for link in made
+            if link.end > link.start and link.start < WINTER[1] and link.end > WINTER[0]
+        }.values()
+    )
 
 
 @st.composite
 def districts(draw: st.DrawFn) -> District:
     service = st.builds(
         Service, st.one_of(st.none(), st.just(LONG_AGO), near_winter), st.one_of(st.none(), near_winter),
-        st.sampled_from(["computed", "adjusted", "held", "excluded"]),
+        st.sampled_from(["computed", "adjusted", "held", "excluded"]), st.booleans(),
     )  # fmt: skip
     services = draw(st.lists(service, min_size=1, max_size=2))
     meter = st.builds(Meter, links(len(services)), reads(), st.sampled_from(["district", "known_non_sewer", None]))
@@ -147,13 +161,13 @@ def tables(worlds: list[District]) -> dict[str, list[Row]]:
         district, file = f"d{number}", f"d{number}.csv"
         line, records, quantity = 0, 0, 0
         for n, service in enumerate(world.services):
-            name = f"{district}S{n}"
+            name, slice_id = f"{district}S{n}", SEVERAL_DISTRICTS if service.is_of_several else district
             made["sewer_services"].append(row(
                 SEWER_SERVICES, service_id=name, service_start=LONG_AGO, service_end=service.end,
-                occupant_since=service.occupant_since, customer_class="single_family", slice_id=district, billing_cycle="",
+                occupant_since=service.occupant_since, customer_class="single_family", slice_id=slice_id, billing_cycle="",
             ))  # fmt: skip
             made["billing_basis"].append(row(
-                BILLING_BASIS, service_id=name, derivation=service.derivation, volume_unit="ccf", slice_id=district
+                BILLING_BASIS, service_id=name, derivation=service.derivation, volume_unit="ccf", slice_id=slice_id
             ))  # fmt: skip
         for kind, volume in world.rejected:
             line += 1
@@ -166,10 +180,11 @@ def tables(worlds: list[District]) -> dict[str, list[Row]]:
             here = {"district_id": district, "district_account": f"A{m}", "meter_id": ""}
             made["meters"].append(row(METERS, **here, periods=len(meter.reads), volume_unit="ccf"))
             for link in meter.links:
-                made["service_consumption"].append(row(
-                    SERVICE_CONSUMPTION, **here, service_id=f"{district}S{link.service}", purpose=link.purpose,
+                is_of_several = world.services[link.service].is_of_several
+                made["meter_links"].append(row(
+                    METER_LINKS, **here, service_id=f"{district}S{link.service}", purpose=link.purpose,
                     link_start=link.start, link_end=link.end, share_from_millionths=link.share_from,
-                    share_to_millionths=link.share_to,
+                    share_millionths=link.share_to - link.share_from, slice_id=SEVERAL_DISTRICTS if is_of_several else district,
                 ))  # fmt: skip
             if not meter.links and meter.side:
                 made["unmatched"].append(row(UNMATCHED, **here, service_id="", side=meter.side, volume_unit="ccf"))
@@ -204,30 +219,52 @@ def tables(worlds: list[District]) -> dict[str, list[Row]]:
 CONTRACTS = {
     contract.name: contract
     for contract in (
-        DELIVERY_TOTALS, REJECTED_ROWS, CONSUMPTION, METERS, UNMATCHED, SERVICE_CONSUMPTION, ADJUSTMENT_STEPS, ADJUSTED_CONSUMPTION,
+        DELIVERY_TOTALS, REJECTED_ROWS, CONSUMPTION, METERS, METER_LINKS, UNMATCHED, ADJUSTMENT_STEPS, ADJUSTED_CONSUMPTION,
         SEWER_SERVICES, BILLING_BASIS,
     )
 }  # fmt: skip
 
 
+def account_made(
+    con: Any, rows: dict[str, list[Row]], year: Year, **others: ir.Table
+) -> tuple[ir.Table, list[ir.Table]]:
+    """The account of these rows and the identities about it, made as a run makes it: services of districts by themselves, and those of
+    several by themselves. ``others``: tables that averaging is given instead."""
+    given = {name: con.create_table(name, table_of(contract, *rows[name])) for name, contract in CONTRACTS.items()}
+
+    def keep(stage: Stage, **instead: ir.Table) -> ir.Table:
+        tables_of_it = (instead.get(name, given[name]) for name in stage.inputs)
+        found = stage(*tables_of_it, **({"year": year} if stage.takes("year") else {}))
+        return con.create_table(f"t{uuid.uuid4().hex}", found)
+
+    given["service_consumption"] = keep(service_consumption)
+    given["counted_use"] = keep(counted_use, **others)
+    given["counted_volume"] = keep(counted_volume)
+    given["delivered_volume"] = keep(delivered_volume)
+    services = given["sewer_services"]
+    slices = (
+        services.filter(services.slice_id == SEVERAL_DISTRICTS),
+        services.filter(services.slice_id != SEVERAL_DISTRICTS),
+    )
+    of_services = ("sewer_services", "service_consumption", "adjusted_consumption", "billing_basis", "counted_use")
+    given["linked_volume"] = ibis.union(
+        *(
+            keep(linked_volume, **{n: given[n].semi_join(theirs, "service_id") for n in of_services})
+            for theirs in slices
+        )
+    )
+    account = keep(volume_account)
+    averages = con.create_table("winter_averages", schema=WINTER_AVERAGES.schema)
+    found = identities_of_volume(account, given["counted_volume"], averages, given["billing_basis"])
+    return account, [given["linked_volume"], *found[:2]]
+
+
 def account_of(worlds: list[District], year: Year) -> tuple[dict[str, dict[str, tuple[int, int]]], list[Row]]:
     """District -> step -> rows and volume; and the identities about them."""
     con = connected()
-    rows = tables(worlds)
-    given_tables = {
-        name: con.create_table(name, table_of(contract, *rows[name])) for name, contract in CONTRACTS.items()
-    }
-    use = counted_use(*(given_tables[name] for name in counted_use.inputs), year=year)
-    given_tables["counted_use"] = con.create_table("counted_use", use)
-    counting = counted_volume(*(given_tables[name] for name in counted_volume.inputs))
-    given_tables["counted_volume"] = con.create_table("counted_volume", counting)
-    account = con.create_table(
-        "volume_account", volume_account(*(given_tables[name] for name in volume_account.inputs), year=year)
-    )
-    averages = con.create_table("winter_averages", schema=WINTER_AVERAGES.schema)
-    identities = identities_of_volume(account, given_tables["counted_volume"], averages, given_tables["billing_basis"])[
-        :2
-    ]
+    account, (linked, *identities) = account_made(con, tables(worlds), year)
+    keys = con.to_pyarrow(linked.select(*LINKED_VOLUME.key)).to_pylist()
+    assert len({tuple(key.values()) for key in keys}) == len(keys)
     found: dict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
     for r in con.to_pyarrow(VOLUME_ACCOUNT.conform(account)).to_pylist():
         found[r["district_id"]][r["step"]] = r["rows"], r["volume_thousandths"]
@@ -334,15 +371,6 @@ def test_a_row_that_is_counted_twice_or_lost_on_the_way_shows_as_a_difference() 
     rows = tables([District((service,), (home,), ())])
     for kept, difference in (([], 30_000), (rows["consumption"], 0), (rows["consumption"] * 2, -30_000)):
         con = connected()
-        given_tables = {n: con.create_table(n, table_of(c, *rows[n])) for n, c in CONTRACTS.items()}
         of_averages = con.create_table("lost", table_of(CONSUMPTION, *kept))
-        use = counted_use(of_averages, *(given_tables[n] for n in counted_use.inputs[1:]), year=year_2019())
-        given_tables["counted_use"] = con.create_table("counted_use", use)
-        counting = counted_volume(*(given_tables[n] for n in counted_volume.inputs))
-        given_tables["counted_volume"] = con.create_table("counted_volume", counting)
-        account = volume_account(*(given_tables[n] for n in volume_account.inputs), year=year_2019())
-        averages = con.create_table("winter_averages", schema=WINTER_AVERAGES.schema)
-        identity = identities_of_volume(
-            account, given_tables["counted_volume"], averages, given_tables["billing_basis"]
-        )[1]
+        _, (*_, identity) = account_made(con, rows, year_2019(), consumption=of_averages)
         assert con.to_pyarrow(identity).to_pylist()[0]["difference_thousandths"] == difference

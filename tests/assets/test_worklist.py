@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from contract_rows import row, table_of
 
+from assets.at_stake import at_stake
 from assets.bills import bill_lines, bills
 from assets.worklist import worklist
 from validations.contract import Contract
@@ -125,7 +126,8 @@ def listed(
         (SEWER_SERVICES, services), (STRENGTHS, []), (CONSUMPTION, consumption), (SERVICE_CONSUMPTION, links), (ADJUSTED_CONSUMPTION, adjusted),
         (ADJUSTMENT_STEPS, steps),
     ]  # fmt: skip
-    out = worklist(*(table_of(contract, *rows) for contract, rows in given), year=year)
+    worth = at_stake(*(table_of(contract, *rows) for contract, rows in given), year=year)
+    out = worklist(worth, year=year)
     return sorted(WORKLIST.conform(out).to_pyarrow().to_pylist(), key=lambda r: r["place"])
 
 
