@@ -17,7 +17,7 @@ from validations.tables import RECONCILIATION
 @stage(RECONCILIATION, "release", built_once=True)
 def reconciliation(
     delivery_totals: ir.Table,
-    consumption: ir.Table,
+    delivered_volume: ir.Table,
     rejected_rows: ir.Table,
     sewer_services: ir.Table,
     billing_basis: ir.Table,
@@ -29,8 +29,10 @@ def reconciliation(
 ) -> ir.Table:
     """Rows and volume of each delivery down to the averages, services, bills and shares: both sides of each identity, and the
     difference."""
+    every = delivered_volume.filter(delivered_volume.fate == "")
+    taken = every.select("district_id", "source_file", n="records", q="delivered_quantity_thousandths")
     return ibis.union(
-        *identities_of_files(delivery_totals, consumption, rejected_rows),
+        *identities_of_files(delivery_totals, taken, rejected_rows),
         *identities_of_volume(volume_account, counted_volume, winter_averages, billing_basis),
         *identities_of_year(sewer_services, billing_basis, bills, bill_lines),
     )

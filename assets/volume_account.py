@@ -95,9 +95,9 @@ def _part(rows: ir.Table, volume: ir.IntegerValue, begin: ir.DateValue, end: ir.
 
 
 def _totals(periods: ir.Table, *keys: str) -> ir.Table:
-    """One row per district and ``keys``: records and volume of its meters, in the window and out of it."""
+    """One row per delivered file and ``keys``: records and volume of its meters, in the window and out of it."""
     p = periods
-    return p.group_by("district_id", *keys).agg(
+    return p.group_by("district_id", "source_file", *keys).agg(
         records=p.count(),
         records_inside=p.is_inside.cast("int64").sum(),
         delivered_quantity_thousandths=p.delivered_quantity_thousandths.sum(),
@@ -111,7 +111,7 @@ def _totals(periods: ir.Table, *keys: str) -> ir.Table:
 def delivered_volume(
     consumption: ir.Table, meters: ir.Table, meter_links: ir.Table, unmatched: ir.Table, *, year: Year
 ) -> ir.Table:
-    """What all meters of a district delivered, and of it what those delivered that serve nobody.
+    """What was delivered of all meters of a district, and of it what was of those that serve nobody, file by file.
 
     These are few, so they are looked for among meters, not record by record.
     """
@@ -154,7 +154,7 @@ def _links(
 
 
 def _met(
-    periods: ir.Table,
+    consumption: ir.Table,
     service_consumption: ir.Table,
     meter_links: ir.Table,
     adjustment_steps: ir.Table,
@@ -171,7 +171,11 @@ def _met(
     is_of_history, is_out_by_entry, is_out, slice_id, sign, is_averaged, is_shared, is_only.
     """
     links = _links(service_consumption, meter_links, sewer_services, billing_basis, rule, year)
-    met = periods.filter(periods.is_inside).inner_join(links, _METER)
+    # What lies wholly outside the window is left where it is; all else of a period is worked out of those that meet a link.
+    first_day, day_after = (ibis.literal(day) for day in year.use_dates)
+    near = consumption.filter((consumption.period_end > first_day) & (consumption.period_start < day_after))
+    met = _with_window(near.inner_join(links, _METER), rule, year)
+    met = met.filter(met.is_inside)
     entered = last_steps(adjustment_steps).select(
         *RECORD, entered_volume="volume_thousandths", is_out_by_entry="is_left_out"
     )
@@ -298,11 +302,10 @@ def linked_volume(
         "adjusted_consumption": adjusted_consumption, "sewer_services": sewer_services, "billing_basis": billing_basis, "counted_use": counted_use,
     }  # fmt: skip
     bench = Bench(inputs, year_version(year))
-    bench.shown("periods", partial(_with_window, rule=rule, year=year), "consumption")
     bench.shown(
         "met",
         partial(_met, rule=rule, year=year),
-        "periods",
+        "consumption",
         "service_consumption",
         "meter_links",
         "adjustment_steps",
@@ -330,7 +333,12 @@ def volume_account(
 
     The steps of a district add to zero, in rows and in thousandths of its unit; what each means stands in its column's comment.
     """
-    every, alone = (delivered_volume.filter((delivered_volume.fate == "") == of_all) for of_all in (True, False))
+    d = delivered_volume
+    of_district = d.group_by("district_id", "fate").agg(
+        **{n: d[n].sum() for n in d.columns if n.endswith(("records", "_inside", "_thousandths"))},
+        volume_unit=d.volume_unit.min(),
+    )
+    every, alone = (of_district.filter((of_district.fate == "") == of_all) for of_all in (True, False))
     others = alone.group_by("district_id").agg(v_others=alone.volume_inside_thousandths.sum())
     at_meters = looked_up(every, others, "district_id", "v_others")
     at_meters = at_meters.select("district_id", v=at_meters.volume_inside_thousandths - at_meters.v_others.fill_null(0))

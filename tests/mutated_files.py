@@ -21,7 +21,7 @@ from typing import Any
 from assets.deliveries import archived, receive
 from assets.front_door import DeliveredFile, FrontDoor
 from validations.district import District
-from validations.identities import identities_of_files
+from validations.identities import by_file, identities_of_files
 from validations.layout import FixedWidth, Workbook
 from validations.tables import CONSUMPTION, DELIVERY_TOTALS, METERS, REJECTED_ROWS
 from validations.workspace import Workspace
@@ -218,7 +218,7 @@ def _holds(con: Any, door: FrontDoor, entry: District, files: list[DeliveredFile
     made = {name: door[name] for name in ("consumption", "meters", "rejected_rows", "delivery_totals")}
     for contract in (CONSUMPTION, METERS, REJECTED_ROWS, DELIVERY_TOTALS):
         assert made[contract.name].schema() == contract.schema
-    for identity in identities_of_files(made["delivery_totals"], made["consumption"], made["rejected_rows"]):
+    for identity in identities_of_files(made["delivery_totals"], by_file(made["consumption"]), made["rejected_rows"]):
         lost = identity.filter((identity.difference_thousandths != 0) & ~identity.identity.startswith("control"))
         assert con.to_pyarrow(lost).to_pylist() == []
     for fact in con.to_pyarrow(made["delivery_totals"]).to_pylist():

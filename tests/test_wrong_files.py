@@ -28,7 +28,7 @@ from whole_runs import EXTRACT_HEADERS, annual_billing, query
 from assets.deliveries import archived, receive
 from assets.engine import connected
 from assets.front_door import DeliveredFile, FrontDoor
-from validations.identities import identities_of_files
+from validations.identities import by_file, identities_of_files
 from validations.review import OF_OFFICE, all_findings
 from validations.tables import DELIVERIES
 from validations.workspace import Workspace
@@ -261,7 +261,7 @@ def test_promise_9_a_wrong_file_is_one_sentence_and_costs_only_what_is_wrong(
     assert any(WRONG[name].said in message for message in said), said
     assert all(message.isprintable() and len(message) < 700 for message in said)
     assert int(con.to_pyarrow(door["consumption"].count()).as_py()) == WRONG[name].rows
-    for identity in identities_of_files(door["delivery_totals"], door["consumption"], door["rejected_rows"]):
+    for identity in identities_of_files(door["delivery_totals"], by_file(door["consumption"]), door["rejected_rows"]):
         lost = con.to_pyarrow(identity.filter(identity.difference_thousandths != 0)).to_pylist()
         assert [row["identity"] for row in lost] == [row["identity"] for row in lost if row["identity"] in name]
     door.close()

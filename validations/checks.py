@@ -15,7 +15,7 @@ import ibis
 import ibis.expr.types as ir
 
 from validations.contract import Contract, violations
-from validations.identities import STATED_BY_THE_DISTRICT, identities_of_files
+from validations.identities import STATED_BY_THE_DISTRICT, by_file, identities_of_files
 from validations.tables import NOT_TAKEN_STATUSES, PUBLISHED
 
 
@@ -86,7 +86,7 @@ def _unreadable(delivery_totals: ir.Table) -> ir.Table:
 
 
 def _lost(delivery_totals: ir.Table, consumption: ir.Table, rejected_rows: ir.Table) -> ir.Table:
-    identities = ibis.union(*identities_of_files(delivery_totals, consumption, rejected_rows))
+    identities = ibis.union(*identities_of_files(delivery_totals, by_file(consumption), rejected_rows))
     return _differing(identities)
 
 

@@ -38,12 +38,17 @@ def _identity(rows: ir.Table, name: str, left: tuple[str, ir.Value], right: tupl
     )
 
 
-def identities_of_files(delivery_totals: ir.Table, consumption: ir.Table, rejected_rows: ir.Table) -> list[ir.Table]:
-    """Records and quantity of each file, against what became of them; and against what the file states of itself."""
+def by_file(rows: ir.Table) -> ir.Table:
+    """Rows of consumption, or rows that were rejected, by file: n and q, the records and the quantity delivered in them."""
+    return rows.group_by("district_id", "source_file").agg(n=rows.count(), q=rows.delivered_quantity_thousandths.sum())
+
+
+def identities_of_files(delivery_totals: ir.Table, taken: ir.Table, rejected_rows: ir.Table) -> list[ir.Table]:
+    """Records and quantity of each file, against what became of them; and against what the file states of itself. ``taken``: consumption
+    ``by_file``."""
     file = ["district_id", "source_file"]
-    taken = consumption.group_by(file).agg(n=ibis._.count(), q=ibis._.delivered_quantity_thousandths.sum())
     records = rejected_rows.filter(rejected_rows.reason_code.notin(NOT_OF_RECORDS))
-    left_out = records.group_by(file).agg(n=ibis._.count(), q=ibis._.delivered_quantity_thousandths.sum())
+    left_out = by_file(records)
     t = delivery_totals.filter(~delivery_totals.unreadable)
     t = looked_up(t, taken.rename(taken_n="n", taken_q="q"), file, "taken_n", "taken_q")
     t = looked_up(t, left_out.rename(left_n="n", left_q="q"), file, "left_n", "left_q")

@@ -901,10 +901,11 @@ COUNTED_VOLUME = Contract(
 
 DELIVERED_VOLUME = Contract(
     "delivered_volume",
-    "district for all its meters, and one for each kind of them that serves nobody",
-    ("district_id", "fate"),
+    "delivered file for all its meters, and one for each kind of them that serves nobody",
+    ("district_id", "source_file", "fate"),
     {
         "district_id": _district,
+        "source_file": _file,
         "fate": column(
             "string", "Empty: all meters; else the step of the volume account in which those leave that serve nobody",
             isin=["", "known_non_sewer", "unmatched", "not_linked"],
