@@ -10,6 +10,7 @@ To write a table takes ten times as long as to read it. So a run takes over what
 slices that have changed since; it builds the database anew where anything is not as that run left it.
 """
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable
@@ -27,7 +28,6 @@ from assets.bill_files import drafts_made, remove_other_drafts
 from assets.contents import record_run
 from assets.literal_path import literal
 from assets.publication import last_publication, link_drafts, next_publication
-from assets.pulling.archive import content_hash_of
 from assets.stage import PER_DISTRICT, Session, slices_of, version_of, years_of
 from assets.standing_questions import create_views, sql_of_views
 from assets.store import ROWS_OF_A_GROUP, Store
@@ -94,6 +94,7 @@ def _comment(con: duckdb.DuckDBPyConnection, contract: Contract) -> None:
 _MADE_FROM = "made_from.json"
 _MOST_REPLACED = 0.5
 """Share of all rows: what was replaced goes on taking room in the file, so it is built anew before it would hold more of that."""
+_PART_BYTES = 16 * 2**20
 _NAME = "billing"
 """What DuckDB calls a database that lies in ``billing.duckdb``: views keep this name."""
 
@@ -102,13 +103,30 @@ _NAME = "billing"
 class _MadeFrom:
     """What a published database was made from, kept beside it.
 
-    ``contents``: "table/year/slice" -> content of the slice. ``replaced``: rows replaced since it was built anew. ``file_hash``: SHA-256 of the file.
+    ``contents``: "table/year/slice" -> content of the slice. ``replaced``: rows replaced since it was built anew. ``file_hash``: of the file's parts.
     """
 
     version: str
     contents: dict[str, str]
     replaced: int = 0
     file_hash: str = ""
+
+
+def hash_of_parts(store: Store, file: Path) -> str:
+    """SHA-256 of the hashes of a file's parts, as many of which are looked at at once as the run has threads."""
+
+    def one(begin: int) -> bytes:
+        with file.open("rb") as opened:
+            opened.seek(begin)
+            return hashlib.sha256(opened.read(_PART_BYTES)).digest()
+
+    with ThreadPoolExecutor(_threads(store)) as pool:
+        return hashlib.sha256(b"".join(pool.map(one, range(0, file.stat().st_size, _PART_BYTES)))).hexdigest()
+
+
+def _threads(store: Store) -> int:
+    ((threads,),) = store.con.raw_sql("SELECT current_setting('threads')").fetchall()
+    return int(threads)
 
 
 class _NotAsRecorded(Exception):
@@ -141,8 +159,7 @@ def _done(
             own.execute(f"USE {_NAME}")
             task(own)
 
-    ((threads,),) = store.con.raw_sql("SELECT current_setting('threads')").fetchall()
-    with ThreadPoolExecutor(int(threads)) as pool:
+    with ThreadPoolExecutor(_threads(store)) as pool:
         for _ in pool.map(one, tasks):
             pass
 
@@ -168,7 +185,7 @@ def _replace(
     comes = store.files(contract, year, [s for s in slices if s in changed])
     if not stays:
         goes = "true"
-    elif contract.name in PER_DISTRICT:
+    elif contract.name in PER_DISTRICT or contract.by_district:
         goes = f"district_id IN ({', '.join(map(_quoted, sorted(changed)))})"
     elif services_stay and "service_id" in contract.columns:
         theirs = f"billing_year = {int(year)} AND slice_id IN ({', '.join(map(_quoted, sorted(changed)))})"
@@ -192,7 +209,7 @@ def _take_over(session: Session, database: Path, wanted: _MadeFrom) -> _MadeFrom
         shutil.copyfile(last / database.name, database)
     except (OSError, ValueError, TypeError) as error:
         raise _NotAsRecorded from error
-    if before.version != wanted.version or content_hash_of(database) != before.file_hash:
+    if before.version != wanted.version or hash_of_parts(session.store, database) != before.file_hash:
         raise _NotAsRecorded
     changed: dict[tuple[str, int], set[str]] = {}
     for key in {key for key, _ in before.contents.items() ^ wanted.contents.items()}:
@@ -268,7 +285,7 @@ def publish(session: Session) -> dict[str, int]:
             for leftover in folder.iterdir():
                 leftover.unlink()
             _build(session, database)
-        about = replace(made_from, file_hash=content_hash_of(database))
+        about = replace(made_from, file_hash=hash_of_parts(session.store, database))
         (folder / _MADE_FROM).write_text(json.dumps(asdict(about)), encoding="utf-8")
         drafts = {year: drafts_made(workspace, store, year) for year in years}
         link_drafts(workspace, folder, {year: made for year, made in drafts.items() if made})

@@ -206,14 +206,14 @@ def contents_of(session: Session, billing_year: int) -> list[Content]:
     Errors: ConfigError if a file that a person wrote cannot be used.
     """
     tables, _ = table_contents(session, billing_year, *TABLES)
-    return _with_files(session, billing_year, tables)
+    year = session.workspace.year(billing_year)
+    files = [Content(f.kind, f.name, content_hash_of(f.path)) for f in office_files(session.workspace, year)]
+    return _all_of(session, year, tables, files)
 
 
-def _with_files(session: Session, billing_year: int, tables: list[Content]) -> list[Content]:
-    workspace = session.workspace
-    year = workspace.year(billing_year)
-    files = [Content(f.kind, f.name, content_hash_of(f.path)) for f in office_files(workspace, year)]
-    return sorted([*files, settings_of(workspace, year), *delivery_contents(session, billing_year), *tables])
+def _all_of(session: Session, year: Year, tables: list[Content], files: list[Content]) -> list[Content]:
+    settings = settings_of(session.workspace, year)
+    return sorted([*files, settings, *delivery_contents(session, year.billing_year), *tables])
 
 
 def contents_of_last_run(session: Session, billing_year: int) -> list[Content]:
@@ -222,14 +222,19 @@ def contents_of_last_run(session: Session, billing_year: int) -> list[Content]:
     return sorted(Content(**row) for row in rows)
 
 
-def keep_files(workspace: Workspace, files: list[OfficeFile]) -> None:
-    """Keep each file in the archive under its hash, so that the year can be made again from what it was made of."""
+def keep_files(workspace: Workspace, files: list[OfficeFile]) -> list[Content]:
+    """Keep each file in the archive under its hash, so that the year can be made again from what it was made of. Returns what was kept."""
+    kept = list[Content]()
     for file in files:
-        if not archived(workspace.archive, content_hash_of(file.path)).is_file():
+        content_hash = content_hash_of(file.path)
+        if not archived(workspace.archive, content_hash).is_file():
             beside = workspace.archive / f".{uuid.uuid4().hex}.tmp"
             beside.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file.path, beside)
-            keep(workspace.archive, beside, Taken(content_hash_of(beside), beside.stat().st_size))
+            content_hash = content_hash_of(beside)
+            keep(workspace.archive, beside, Taken(content_hash, beside.stat().st_size))
+        kept.append(Content(file.kind, file.name, content_hash))
+    return kept
 
 
 def grown(name: str, path: Path) -> dict[str, Any]:
@@ -285,12 +290,12 @@ def contents_asset(workspace: Workspace) -> dg.AssetsDefinition:
         session: Session = context.resources.session
         billing_year = int(context.partition_key)
         year = session.workspace.year(billing_year)
-        keep_files(session.workspace, list(office_files(session.workspace, year)))
+        files = keep_files(session.workspace, list(office_files(session.workspace, year)))
         keep_settings(session.workspace, year)
         kept = session.workspace.work / "hashed_rows" / f"{billing_year}.json"
         tables, slices = table_contents(session, billing_year, *TABLES, known=known_slices(kept))
         keep_slices(kept, slices)
-        rows = [asdict(one) for one in _with_files(session, billing_year, tables)]
+        rows = [asdict(one) for one in _all_of(session, year, tables, files)]
         return Making(
             CONTENTS, billing_year, {WHOLE: Slice(version_of(CONTENTS.name, rows), lambda: CONTENTS.of_rows(rows))}
         )

@@ -137,7 +137,7 @@ def _nearest(left: ir.Table, right: ir.Table) -> ir.Table:
     return known.mutate(nearest_account=known.nearest_account.fill_null(""))
 
 
-@stage(UNMATCHED, "services", by_district=True, traced=True)
+@stage(UNMATCHED, "services", traced=True)
 def unmatched(
     meters: ir.Table,
     meter_links: ir.Table,

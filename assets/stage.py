@@ -195,7 +195,6 @@ class Stage:
     built_once: bool = False
     traced: bool = False
     by_service: tuple[str, ...] = ()
-    by_district: bool = False
     whole: tuple[str, ...] = ()
 
     def __call__(self, *args: Any, **kwargs: Any) -> ir.Table:
@@ -234,7 +233,7 @@ class Stage:
         """Slices of this stage's table from the stored inputs."""
         of_year = {"year": year} if self.takes("year") else {}
         wanted = slices if self.by_slice else (WHOLE,)
-        if self.by_district:
+        if self.contract.by_district:
             wanted = tuple(s for s in slices if s not in NOT_ONE_DISTRICT)
         by_service = self._content_by_service(stored)
 
@@ -300,8 +299,8 @@ class Stage:
 
     def _with_slice(self, table: ir.Table, stored: dict[str, Stored], slices: tuple[str, ...]) -> ir.Table:
         """The table with OF_SLICE, the district of each row or the slice of its service: that may be at hand, though the contract does not ask for it."""
-        if self.by_district or "slice_id" in table.columns:
-            return table.mutate(**{OF_SLICE: table.district_id if self.by_district else table.slice_id})
+        if self.contract.by_district or "slice_id" in table.columns:
+            return table.mutate(**{OF_SLICE: table.district_id if self.contract.by_district else table.slice_id})
         services = self._services(stored).to_compute().filter(ibis._.slice_id.isin(slices))
         return looked_up(table, services.select("service_id", **{OF_SLICE: "slice_id"}), "service_id", OF_SLICE)
 
@@ -380,8 +379,8 @@ class Stage:
         table = stored[name]
         if slices == (WHOLE,) or name in self.whole:
             return table.to_compute, table.content()
-        if self.by_district:
-            if set(slices) <= set(table.slices):
+        if self.contract.by_district:
+            if table.contract.by_district:
                 return replace(table, slices=slices).to_compute, replace(table, slices=slices).content()
             if "district_id" in table.contract.columns:
                 return lambda: table.to_compute().filter(ibis._.district_id.isin(slices)), table.content()
@@ -440,7 +439,6 @@ def stage(
     built_once: bool = False,
     traced: bool = False,
     by_service: tuple[str, ...] = (),
-    by_district: bool = False,
     whole: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., ir.Table]], Stage]:
     """Make a function from tables to a table a stage.
@@ -449,11 +447,11 @@ def stage(
     sees tables without rows, and must not ask for any. ``follows``: tables that it rests on without reading them, so that the graph shows
     them before it. ``traced``: one that works at a bench of its own, whose columns' sources are told as those of a function built once.
     ``by_service``: inputs that are not sliced, of which the function asks for its own services' rows alone, by ``service_id``: a slice is made again only
-    if these have changed. ``by_district``: instead of slices of services, call it for one district, or for several together: for the rows of its inputs
-    with their ``district_id``. It must not read what is made by slices of services. ``whole``: inputs of which a slice is given other slices' rows too.
+    if these have changed. ``whole``: inputs of which a slice is given other slices' rows too. What is ``by_district`` by its contract is called for one district,
+    or for several together, with the rows of its inputs that have their ``district_id``; it must not read what is made by slices of services.
     """
 
     def wrap(function: Callable[..., ir.Table]) -> Stage:
-        return Stage(function, contract, group, by_slice, follows, built_once, traced, by_service, by_district, whole)
+        return Stage(function, contract, group, by_slice, follows, built_once, traced, by_service, whole)
 
     return wrap

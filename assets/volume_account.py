@@ -107,7 +107,7 @@ def _totals(periods: ir.Table, *keys: str) -> ir.Table:
     )
 
 
-@stage(DELIVERED_VOLUME, "release", by_district=True, built_once=True)
+@stage(DELIVERED_VOLUME, "release", built_once=True)
 def delivered_volume(
     consumption: ir.Table, meters: ir.Table, meter_links: ir.Table, unmatched: ir.Table, *, year: Year
 ) -> ir.Table:

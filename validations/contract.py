@@ -62,12 +62,13 @@ def column(
 
 @dataclass(frozen=True, eq=False)
 class Contract:
-    """What a table promises. ``row`` completes "one row per"."""
+    """What a table promises. ``row`` completes "one row per". ``by_district``: its slices are districts, not slices of services."""
 
     name: str
     row: str
     key: tuple[str, ...]
     columns: dict[str, pa.Column]
+    by_district: bool = False
 
     @cached_property
     def pandera(self) -> pa.DataFrameSchema:

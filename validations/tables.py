@@ -354,6 +354,7 @@ UNMATCHED = Contract(
         "nearest_account": column("string", "Account or link that differs only in leading zeros or a check digit"),
         "message": column("string", "In words"),
     },
+    by_district=True,
 )
 
 ADJUSTMENTS = Contract(
@@ -917,6 +918,7 @@ DELIVERED_VOLUME = Contract(
         "volume_inside_thousandths": column("int64", "Of it, the part of the days in the window", "thousandths of volume_unit"),
         "volume_unit": _volume_unit,
     },
+    by_district=True,
 )  # fmt: skip
 
 LINKED_VOLUME = Contract(
