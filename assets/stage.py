@@ -372,10 +372,17 @@ class Stage:
                 return CONTRACTS[name].empty, "none"
             first = chosen[0]
             ids = [s for one in chosen for s in one.slices]
-            return (
-                lambda: first.store.to_compute(first.contract, first.year, ids),
-                "+".join(one.content() for one in chosen),
-            )
+            content = "+".join(one.content() for one in chosen)
+            to_compute = partial(first.store.to_compute, first.contract, first.year, ids)
+            if slices == (tables.SEVERAL_DISTRICTS,) and "district_account" in first.contract.columns:
+                links = replace(first, contract=tables.METER_LINKS, slices=(WHOLE,))
+                theirs = links.read().filter(ibis._.slice_id == tables.SEVERAL_DISTRICTS)
+                accounts = theirs.select("district_id", "district_account").distinct()
+                content += f"+{links.content()}"
+                to_compute = partial(
+                    first.store.of_accounts_to_compute, first.contract, first.year, ids, accounts, content
+                )
+            return to_compute, content
         table = stored[name]
         if slices == (WHOLE,) or name in self.whole:
             return table.to_compute, table.content()

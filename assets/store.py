@@ -183,6 +183,21 @@ class Store:
             return self.read(contract, year, slices)
         return self._cluster.read_store(paths, contract.schema)
 
+    def of_accounts_to_compute(
+        self, contract: Contract, year: int, slices: Iterable[str], accounts: ir.Table, content: str
+    ) -> ir.Table:
+        """The same, of which nobody needs more than the rows of ``accounts`` (district_id, district_account). DuckDB looks for them once: they
+        are few, and to find them it goes over all rows. ``content``: what these slices and the accounts hold."""
+        if self._cluster is not None or not self.files(contract, year, slices):
+            return self.to_compute(contract, year, slices)
+        asked = (contract.name, str(year), content)
+        if asked not in self._views:
+            name = f"of_accounts_{uuid.uuid4().hex}"
+            rows = self.read(contract, year, slices)
+            self.con.create_table(name, rows.semi_join(accounts, ["district_id", "district_account"]), temp=True)
+            self._views[asked] = name
+        return named_table(self.con, self._views[asked], contract.schema)
+
     def write(
         self, contract: Contract, year: int, slice_id: str, table: ir.Table, version: str, *, hashes_rows: bool = False
     ) -> int:

@@ -19,6 +19,7 @@ from assets.service_consumption import unmatched
 from assets.stage import CONTRACTS, OFFICE_SHEETS, PER_DISTRICT, Making, Session, Slice, Stage, all_slices
 from assets.store import WHOLE, Store
 from assets.volume_account import linked_volume
+from assets.winter_averages import counted_use
 from pipelines.io_manager import StoreIOManager
 from validations.contract import Contract
 from validations.tables import CONSUMPTION, METER_LINKS, METERS, SEVERAL_DISTRICTS, SEWER_SERVICES, UNMATCHED
@@ -79,6 +80,26 @@ def test_what_is_made_by_slice_of_services_is_made_again_for_the_district_that_c
     # Of links a slice is given the others' too: they say which of its meters they share.
     write(session, METER_LINKS, WHOLE, row(METER_LINKS, district_id=late, slice_id=SEVERAL_DISTRICTS))
     assert all(versions(session, linked_volume)[s] != after[s] for s in after)
+
+
+def test_services_of_several_districts_are_given_all_rows_of_their_accounts_as_they_are_now(session: Session) -> None:
+    without_rows(session, counted_use)
+    first, second = list(session.workspace.districts)[:2]
+    several = {"district_account": "A", "slice_id": SEVERAL_DISTRICTS}
+    write(session, METER_LINKS, WHOLE, *(row(METER_LINKS, district_id=d, **several) for d in (first, second)))
+    for meters in ("M", "MN"):
+        for district in (first, second):
+            rows = [
+                row(CONSUMPTION, district_id=district, district_account=a, meter_id=m) for a in "AB" for m in meters
+            ]
+            write(session, CONSUMPTION, district, *rows)
+        stored = {name: session.stored(key, YEAR) for name, key in counted_use.input_keys(session.workspace).items()}
+        for _ in "found", "found as it is":
+            made, _ = counted_use._input("consumption", stored, (SEVERAL_DISTRICTS,))
+            given = made().to_pyarrow().to_pylist()
+            assert sorted((r["district_id"], r["district_account"], r["meter_id"]) for r in given) == sorted(
+                (district, "A", meter) for district in (first, second) for meter in meters
+            )
 
 
 @pytest.mark.parametrize("is_whole_now", [False, True])
