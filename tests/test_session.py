@@ -6,44 +6,49 @@ Does not belong here: whole runs (``test_annual_update``).
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
-from whole_runs import committed_sample
+from whole_runs import committed_sample, forked
 
 from pipelines.session import WorkspaceBusy, lock, open_session, part_of_lock
 from validations.workspace import Workspace
 
-HOLDER = """
-import sys, time
-from pathlib import Path
-from pipelines.session import lock, part_of_lock
-work, kind, run = sys.argv[1:]
-with part_of_lock(Path(work), run) if kind == "step" else lock(Path(work), 5, run or None):
-    print("held", flush=True)
-    time.sleep(60)
-"""
+
+def _hold(work: Path, kind: str, run: str, said: Connection) -> None:
+    with part_of_lock(work, run) if kind == "step" else lock(work, 5, run or None):
+        said.send("held")
+        time.sleep(60)
 
 
 @contextmanager
-def holding(work: Path, kind: str = "run", run: str = "") -> Iterator[subprocess.Popen[str]]:
+def holding(work: Path, kind: str = "run", run: str = "") -> Iterator[BaseProcess]:
     """Another process that holds the lock, or a part of it."""
-    other = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(work), kind, run], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    with other:
-        try:
-            assert other.stdout is not None
-            assert other.stdout.readline() == "held\n"
-            yield other
-        finally:
-            other.kill()
+    said, says = multiprocessing.Pipe(duplex=False)
+    other = forked().Process(target=_hold, args=(work, kind, run, says))
+    other.start()
+    says.close()
+    try:
+        assert said.recv() == "held"
+        yield other
+    finally:
+        other.kill()
+        other.join()
+
+
+def _killed(other: BaseProcess) -> None:
+    assert other.pid
+    os.kill(other.pid, signal.SIGKILL)
+    other.join(10)
+    assert other.exitcode == -signal.SIGKILL
 
 
 def test_a_second_run_is_refused_with_a_sentence_until_the_first_ends_however_it_ends(tmp_path: Path) -> None:
@@ -51,8 +56,7 @@ def test_a_second_run_is_refused_with_a_sentence_until_the_first_ends_however_it
     with holding(work) as first:
         with pytest.raises(WorkspaceBusy, match="another run has been working in"), lock(work, 0.5):
             pass
-        os.kill(first.pid, signal.SIGKILL)
-        first.wait(timeout=10)
+        _killed(first)
         with lock(work, 5):
             pass
 
@@ -70,8 +74,7 @@ def test_the_lock_of_a_run_is_shared_by_its_steps_alone_and_free_when_the_last_o
             for run_id in (None, "B"):
                 with pytest.raises(WorkspaceBusy, match="another run"), lock(work, 0.3, run_id):
                     pass
-            os.kill(one.pid, signal.SIGKILL)
-            one.wait(timeout=10)
+            _killed(one)
         with lock(work, 5, "B"), part_of_lock(work, "B"):
             pass
     with pytest.raises(WorkspaceBusy, match="the run that this step belongs to has ended"), part_of_lock(work, "B"):
@@ -83,8 +86,7 @@ def test_where_a_lock_may_not_reach_other_machines_a_run_that_the_run_history_ca
 ) -> None:
     work = tmp_path / "work"
     with holding(work, "run", "A") as run:
-        os.kill(run.pid, signal.SIGKILL)
-        run.wait(timeout=10)
+        _killed(run)
     with pytest.raises(WorkspaceBusy, match="run A has not ended"), lock(work, 0.3, "B", lambda other: other == "A"):
         pass
     with lock(work, 0, "A", lambda _: True):

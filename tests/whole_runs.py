@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -52,19 +53,21 @@ def _command(arguments: list[str], environment: dict[str, str], out: str, err: s
     main()
 
 
-def annual_billing(*arguments: object, timeout: float = 300, **variables: str) -> Ran:
-    """Run the command line in a process of its own, forked from one that has done the imports: they take seconds.
-
-    ``variables``: of its environment.
-    """
+def forked() -> ForkServerContext:
+    """Processes of their own, forked from one that has done the imports: they take seconds."""
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(IMPORTED)
+    return processes
+
+
+def annual_billing(*arguments: object, timeout: float = 300, **variables: str) -> Ran:
+    """Run the command line in a process of its own. ``variables``: of its environment."""
     environment = {k: v for k, v in os.environ.items() if k not in ("DAGSTER_HOME", "ANNUAL_BILLING_WORKSPACE")}
     # As many runs as cores go on at once; that threads change nothing is shown by test_same_result.
     environment |= {THREADS_VARIABLE: "1"} | variables
     with tempfile.TemporaryDirectory() as scratch:
         out, err = Path(scratch) / "out", Path(scratch) / "err"
-        process = processes.Process(target=_command, args=([*map(str, arguments)], environment, str(out), str(err)))
+        process = forked().Process(target=_command, args=([*map(str, arguments)], environment, str(out), str(err)))
         process.start()
         process.join(timeout)
         if process.exitcode is None:
