@@ -19,10 +19,12 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 import pytest
+from alembic.script import ScriptDirectory
 from whole_runs import PROGRAM, ROOT, annual_billing, bill_file_bytes, table_hashes
 
 from pipelines.annual_update import use_dagster_home
 from pipelines.executors import executor_of
+from pipelines.run_history import RunHistory
 from pipelines.session import WorkspaceBusy, open_session
 from rate_tables.config_file import ConfigError
 from validations.workspace import WORKSPACE_VARIABLE, Workspace
@@ -151,6 +153,18 @@ def test_a_run_that_a_run_launcher_starts_holds_the_lock_for_its_steps(
             list(w.store.glob(f"consumption/{YEAR}/{district}.parquet")) for w in (workspace, Workspace(in_process))
         )
         assert rows_of(made) == rows_of(expected)
+
+
+def test_the_run_history_is_opened_without_reading_dagsters_scripts_of_migration_again_and_is_of_their_last_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ScriptDirectory, "_load_revisions", None)
+    for _ in range(2):
+        opened = RunHistory.from_local(str(tmp_path))
+        for storage in (opened.run_storage, opened.event_log_storage, opened.schedule_storage):
+            of_file, last = storage.alembic_version() or ("", "")
+            assert of_file == last != ""
+        opened.dispose()
 
 
 @pytest.mark.parametrize(
