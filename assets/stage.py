@@ -261,7 +261,7 @@ class Stage:
             self.contract,
             year.billing_year,
             {s: slice_of(s) for s in wanted},
-            self.column_lineage(set(stored), of_year, year_version(year)),
+            self.column_lineage(set(stored), of_year, year_version(year) if of_year else ""),
             hashes_rows=True,
         )
         if wanted == (WHOLE,) or self.takes("slice_id"):
@@ -293,9 +293,14 @@ class Stage:
         services = self._services(stored)
         if services.content() == "absent":
             return dict.fromkeys(slices, SERVICES_TOGETHER)
-        counted = services.read().group_by("slice_id").agg(n=ibis._.count())
-        found = services.store.con.to_pyarrow(counted).to_pylist()
-        return dict.fromkeys(slices, 0) | {row["slice_id"]: row["n"] for row in found}
+
+        def counted() -> dict[str, int]:
+            found = services.read().group_by("slice_id").agg(n=ibis._.count())
+            return {row["slice_id"]: row["n"] for row in services.store.con.to_pyarrow(found).to_pylist()}
+
+        return dict.fromkeys(slices, 0) | services.store.once(
+            ("services by slice", services.year, services.content()), counted
+        )
 
     def _with_slice(self, table: ir.Table, stored: dict[str, Stored], slices: tuple[str, ...]) -> ir.Table:
         """The table with OF_SLICE, the district of each row or the slice of its service: that may be at hand, though the contract does not ask for it."""

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import ibis
 import ibis.expr.operations as ops
@@ -64,6 +64,9 @@ class Footer:
     rows: int
 
 
+_Found = TypeVar("_Found")
+
+
 class Cluster(Protocol):
     """An engine beside DuckDB that stages are computed on."""
 
@@ -83,6 +86,7 @@ class Store:
         self.con = con
         self._footers: dict[Path, tuple[tuple[int, int, int], Footer]] = {}
         self._views: dict[tuple[str, ...], str] = {}
+        self._found: dict[tuple[object, ...], Any] = {}
         self._cluster = cluster
 
     def path(self, contract: Contract, year: int, slice_id: str) -> Path:
@@ -190,13 +194,18 @@ class Store:
         are few, and to find them it goes over all rows. ``content``: what these slices and the accounts hold."""
         if self._cluster is not None or not self.files(contract, year, slices):
             return self.to_compute(contract, year, slices)
-        asked = (contract.name, str(year), content)
-        if asked not in self._views:
-            name = f"of_accounts_{uuid.uuid4().hex}"
-            rows = self.read(contract, year, slices)
-            self.con.create_table(name, rows.semi_join(accounts, ["district_id", "district_account"]), temp=True)
-            self._views[asked] = name
-        return named_table(self.con, self._views[asked], contract.schema)
+
+        def found() -> ir.Table:
+            rows = self.read(contract, year, slices).semi_join(accounts, ["district_id", "district_account"])
+            return self.con.create_table(f"of_accounts_{uuid.uuid4().hex}", rows, temp=True)
+
+        return self.once(("rows of accounts", contract.name, year, content), found)
+
+    def once(self, asked: tuple[object, ...], find: Callable[[], _Found]) -> _Found:
+        """What was found of the store's rows before, for as long as it is open. ``asked`` names what is asked and what the rows hold."""
+        if asked not in self._found:
+            self._found[asked] = find()
+        return self._found[asked]  # type: ignore[no-any-return]
 
     def write(
         self, contract: Contract, year: int, slice_id: str, table: ir.Table, version: str, *, hashes_rows: bool = False
