@@ -17,7 +17,7 @@ import ibis.expr.types as ir
 from assets.adjusted_consumption import RECORD, last_steps, standing
 from assets.bills import bill_lines, bills
 from assets.kept import Bench
-from assets.stage import stage, year_version
+from assets.stage import SERVICES_TOGETHER, stage, year_version
 from rate_tables.averaging import averages_of_services
 from rate_tables.exact import stored_as
 from rate_tables.looked_up import looked_up
@@ -230,7 +230,14 @@ def _in_dollars(weighed: ir.Table, bills: ir.Table, other_amounts: ir.Table) -> 
     )
 
 
-@stage(AT_STAKE, "review", by_slice=True, follows=("rate_schedule",), by_service=("findings", "decisions"))
+@stage(
+    AT_STAKE,
+    "review",
+    by_slice=True,
+    follows=("rate_schedule",),
+    by_service=("findings", "decisions"),
+    together=4 * SERVICES_TOGETHER,
+)
 def at_stake(
     findings: ir.Table,
     proposed_corrections: ir.Table,

@@ -13,6 +13,7 @@ import ibis.expr.types as ir
 from assets.kept import Bench
 from assets.stage import stage, year_version
 from validations.review import OF_OFFICE, all_findings
+from validations.review.of_matching import of_one_number
 from validations.tables import FINDINGS
 from validations.workspace import Year
 
@@ -44,7 +45,9 @@ def findings(
     }  # fmt: skip
     bench = Bench({**inputs, "irregular_use": irregular_use}, year_version(year))
     of_office = partial(all_findings, OF_OFFICE, limits=year.review_limits.rules, year=year)
-    bench.keep("of_office", of_office, *inputs)
+    # They are few: with all meters the database would meet every meter with every other of its number first.
+    bench.keep("meters_of_one_number", of_one_number, "meters")
+    bench.keep("of_office", of_office, *inputs, "meters_of_one_number")
     return bench.shown("together", _together, "of_office", "irregular_use")
 
 

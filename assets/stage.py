@@ -196,6 +196,7 @@ class Stage:
     traced: bool = False
     by_service: tuple[str, ...] = ()
     whole: tuple[str, ...] = ()
+    together: int = SERVICES_TOGETHER
 
     def __call__(self, *args: Any, **kwargs: Any) -> ir.Table:
         """The function itself, in the declared shape: what a test calls."""
@@ -281,7 +282,7 @@ class Stage:
         for slice_id in slices:
             if slice_id in NOT_ONE_DISTRICT:
                 continue
-            if groups and size + services[slice_id] <= SERVICES_TOGETHER:
+            if groups and size + services[slice_id] <= self.together:
                 groups[-1] = (*groups[-1], slice_id)
             else:
                 groups, size = [*groups, (slice_id,)], 0
@@ -452,6 +453,7 @@ def stage(
     traced: bool = False,
     by_service: tuple[str, ...] = (),
     whole: tuple[str, ...] = (),
+    together: int = SERVICES_TOGETHER,
 ) -> Callable[[Callable[..., ir.Table]], Stage]:
     """Make a function from tables to a table a stage.
 
@@ -461,9 +463,10 @@ def stage(
     ``by_service``: inputs that are not sliced, of which the function asks for its own services' rows alone, by ``service_id``: a slice is made again only
     if these have changed. ``whole``: inputs of which a slice is given other slices' rows too. What is ``by_district`` by its contract is called for one district,
     or for several together, with the rows of its inputs that have their ``district_id``; it must not read what is made by slices of services.
+    ``together``: how many services' slices are made by one statement, more where little is kept of each.
     """
 
     def wrap(function: Callable[..., ir.Table]) -> Stage:
-        return Stage(function, contract, group, by_slice, follows, built_once, traced, by_service, whole)
+        return Stage(function, contract, group, by_slice, follows, built_once, traced, by_service, whole, together)
 
     return wrap

@@ -20,7 +20,7 @@ import ibis.expr.types as ir
 from assets.adjusted_consumption import RECORD, last_steps
 from assets.kept import Bench
 from assets.service_consumption import without_link
-from assets.stage import stage, year_version
+from assets.stage import SERVICES_TOGETHER, stage, year_version
 from rate_tables.averaging_rule import AveragingRule, windows_of
 from rate_tables.averaging_window import ByCycles, ByDays
 from rate_tables.calendar_days import days_between
@@ -171,11 +171,8 @@ def _met(
     is_of_history, is_out_by_entry, is_out, slice_id, sign, is_averaged, is_shared, is_only.
     """
     links = _links(service_consumption, meter_links, sewer_services, billing_basis, rule, year)
-    # What lies wholly outside the window is left where it is; all else of a period is worked out of those that meet a link.
-    first_day, day_after = (ibis.literal(day) for day in year.use_dates)
-    near = consumption.filter((consumption.period_end > first_day) & (consumption.period_start < day_after))
-    met = _with_window(near.inner_join(links, _METER), rule, year)
-    met = met.filter(met.is_inside)
+    periods = _with_window(consumption, rule, year)
+    met = periods.filter(periods.is_inside).inner_join(links, _METER)
     entered = last_steps(adjustment_steps).select(
         *RECORD, entered_volume="volume_thousandths", is_out_by_entry="is_left_out"
     )
@@ -281,7 +278,7 @@ def _counting(met: ir.Table, counted_use: ir.Table, *, rule: AveragingRule, year
     return found.mutate(is_counted=found.is_counted.fill_null(False))
 
 
-@stage(LINKED_VOLUME, "release", by_slice=True, traced=True, whole=("meter_links",))
+@stage(LINKED_VOLUME, "release", by_slice=True, traced=True, whole=("meter_links",), together=4 * SERVICES_TOGETHER)
 def linked_volume(
     consumption: ir.Table,
     service_consumption: ir.Table,

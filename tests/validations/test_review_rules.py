@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from assets.engine import connected
 from validations.contract import violations
 from validations.review import OF_OFFICE, OF_USE, RULES, all_findings
+from validations.review.of_matching import of_one_number
 from validations.tables import (
     ADJUSTMENT_SHEET,
     ADJUSTMENTS,
@@ -66,6 +67,8 @@ def findings(con: Any, year: Year, tables: Tables, rule: str = "", backward: boo
     made: dict[str, Any] = {"year": year, "limits": year.review_limits.rules}
     for name, rows in tables.items():
         made[name] = table_of(CONTRACTS[name], *(rows[::-1] if backward else rows))
+    if "meters" in made:
+        made["meters_of_one_number"] = of_one_number(made["meters"])
     rules = [one for one in OF_OFFICE if rule in ("", one.function.__name__)]
     found = con.create_table("found", all_findings(rules, **made), overwrite=True)
     assert con.to_pyarrow(violations(FINDINGS, found)).to_pylist() == []

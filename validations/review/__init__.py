@@ -66,7 +66,7 @@ OF_OFFICE = [
     Rule(of_districts.district_stuck_value, ("district_use", "limits"), "the same value repeated across a whole file"),
     Rule(of_districts.district_winter_median_moved, ("district_use", "limits"), _AUDIT),
     Rule(of_districts.district_bills_share_months, ("district_use", "limits"), "Santa Monica's data: bills named by a month, read on other days"),
-    Rule(of_matching.match_meter_in_two_districts, ("meters", "service_consumption", "sewer_services"), _LISTED),
+    Rule(of_matching.match_meter_in_two_districts, ("meters_of_one_number", "service_consumption", "sewer_services"), _LISTED),
     Rule(of_matching.match_service_without_consumption, ("unmatched",), "account numbers re-mapped, leading zeros lost, a check digit added"),
     Rule(of_matching.match_account_without_service, ("unmatched",), "water accounts without sewer in every delivery, every year"),
     Rule(of_matching.extract_changed, ("extract_changes",), _AUDIT),

@@ -11,12 +11,21 @@ import ibis.expr.types as ir
 from validations.review.finding import as_json, found, sentence
 
 
-def match_meter_in_two_districts(meters: ir.Table, service_consumption: ir.Table, sewer_services: ir.Table) -> ir.Table:
+def of_one_number(meters: ir.Table) -> ir.Table:
+    """Meters whose number several districts have."""
+    numbered = meters.filter(meters.meter_id != "")
+    numbers = numbered.group_by("meter_id").agg(first=numbered.district_id.min(), last=numbered.district_id.max())
+    return numbered.semi_join(numbers.filter(numbers.first != numbers.last), "meter_id")
+
+
+def match_meter_in_two_districts(
+    meters_of_one_number: ir.Table, service_consumption: ir.Table, sewer_services: ir.Table
+) -> ir.Table:
     """Two districts deliver a meter of one number for the same days: if it serves one premise, its use would count twice."""
     keys = ["district_id", "district_account", "meter_id"]
-    served = service_consumption.select("service_id", *keys).distinct()
+    served = service_consumption.semi_join(meters_of_one_number, keys).select("service_id", *keys).distinct()
     served = served.inner_join(sewer_services.select("service_id", "premise_id"), "service_id")
-    held = meters.filter(meters.meter_id != "").select(*keys, "first_day", "last_day").inner_join(served, keys)
+    held = meters_of_one_number.select(*keys, "first_day", "last_day").inner_join(served, keys)
     other = held.rename(
         other_district="district_id", other_account="district_account", other_first="first_day", other_last="last_day",
         other_service="service_id", other_premise="premise_id",
