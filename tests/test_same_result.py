@@ -17,14 +17,15 @@ from pipelines.session import THREADS_VARIABLE, read_session
 from validations.workspace import Workspace
 
 NAME_FILES = {
-    "adjusted_consumption", "adjustment_steps", "consumption", "contents", "counted_use", "deliveries", "delivery_totals", "linked_volume",
-    "reconciliation",
+    "adjusted_consumption", "adjustment_steps", "consumption", "contents", "counted_use", "delivered_volume", "deliveries",
+    "delivery_totals", "linked_volume", "reconciliation",
 }  # fmt: skip
 """Tables that name delivered files, or rows in them."""
 WITHOUT_FILES = [
     "SELECT * EXCLUDE (source_file, source_row) FROM adjusted_consumption ORDER BY ALL",
     "SELECT * EXCLUDE (source_file, source_row) FROM consumption ORDER BY ALL",
     "SELECT * EXCLUDE (source_file, source_row) FROM counted_use ORDER BY ALL",
+    "SELECT district_id, fate, sum(records), sum(records_inside), sum(volume), sum(volume_inside) FROM delivered_volume GROUP BY ALL ORDER BY ALL",
     'SELECT identity, district_id, sum("left") AS one, sum("right") AS other FROM reconciliation GROUP BY ALL ORDER BY ALL',
 ]
 
