@@ -17,7 +17,7 @@ import ibis
 import ibis.expr.types as ir
 import pytest
 from contract_rows import Row, row, table_of
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from use_world import year_2019
 
@@ -331,8 +331,23 @@ def by_days(world: District) -> tuple[dict[str, Fraction], dict[str, int]]:
     return volume, rows
 
 
+def shared_by_slices() -> District:
+    """A meter that serves a service of its district and one of several: each record leaves once, where it comes furthest."""
+    halves = (
+        Link(0, "domestic", LONG_AGO, NEVER, 0, 500_000),
+        Link(1, "domestic", LONG_AGO, NEVER, 500_000, 1_000_000),
+    )
+    reads = tuple(
+        Read(start, start + dt.timedelta(days=30), 30_001, 30_001, None, None)
+        for start in (WINTER[0], WINTER[0] + dt.timedelta(days=30))
+    )
+    services = Service(LONG_AGO, None, "held"), Service(LONG_AGO, None, "computed", is_of_several=True)
+    return District(services, (Meter(halves, reads, None),), ())
+
+
 @settings(deadline=None, max_examples=12)
 @given(st.lists(districts(), min_size=1, max_size=40))
+@example([shared_by_slices()])
 def test_every_thousandth_goes_where_a_calculation_day_by_day_sees_it_go_and_nothing_is_left(
     worlds: list[District],
 ) -> None:
