@@ -62,8 +62,11 @@ def test_what_is_made_by_district_is_made_again_for_the_districts_whose_delivery
     write(session, METERS, late, row(METERS, district_id=late))
     after = versions(session, unmatched)
     assert {s for s in before if before[s] != after[s]} == {late}
-    write(session, METER_LINKS, WHOLE, row(METER_LINKS, district_id=late))
+    write(session, METER_LINKS, WHOLE, *(row(METER_LINKS, district_id=district) for district in before))
     assert all(versions(session, unmatched)[s] != after[s] for s in after)
+    stored = {name: session.stored(key, YEAR) for name, key in unmatched.input_keys(session.workspace).items()}
+    links, _ = unmatched._input("meter_links", stored, (late,))
+    assert [r["district_id"] for r in links().to_pyarrow().to_pylist()] == [late]
 
 
 def test_what_is_made_by_slice_of_services_is_made_again_for_the_district_that_came_late_and_for_services_of_several(
@@ -80,6 +83,9 @@ def test_what_is_made_by_slice_of_services_is_made_again_for_the_district_that_c
     # Of links a slice is given the others' too: they say which of its meters they share.
     write(session, METER_LINKS, WHOLE, row(METER_LINKS, district_id=late, slice_id=SEVERAL_DISTRICTS))
     assert all(versions(session, linked_volume)[s] != after[s] for s in after)
+    stored = {name: session.stored(key, YEAR) for name, key in linked_volume.input_keys(session.workspace).items()}
+    links, _ = linked_volume._input("meter_links", stored, (late,))
+    assert [r["slice_id"] for r in links().to_pyarrow().to_pylist()] == [SEVERAL_DISTRICTS]
 
 
 def test_services_of_several_districts_are_given_all_rows_of_their_accounts_as_they_are_now(session: Session) -> None:
