@@ -17,7 +17,7 @@ from whole_runs import committed_sample
 from assets.engine import connected
 from assets.service_consumption import unmatched
 from assets.stage import CONTRACTS, OFFICE_SHEETS, PER_DISTRICT, Making, Session, Slice, Stage, all_slices
-from assets.store import WHOLE, Store
+from assets.store import WHOLE, Store, Stored
 from assets.volume_account import linked_volume
 from assets.winter_averages import counted_use
 from pipelines.io_manager import StoreIOManager
@@ -39,11 +39,22 @@ def write(session: Session, contract: Contract, slice_id: str, *rows: dict[str, 
     session.store.write(contract, YEAR, slice_id, table, f"{len(rows)} rows", hashes_rows=True)
 
 
+def stored(session: Session, stage: Stage) -> dict[str, Stored]:
+    """All that the stage reads, by argument."""
+    return {name: session.stored(key, YEAR) for name, key in stage.input_keys(session.workspace).items()}
+
+
 def versions(session: Session, stage: Stage) -> dict[str, str]:
     """Slice -> the version that a run would make."""
-    stored = {name: session.stored(key, YEAR) for name, key in stage.input_keys(session.workspace).items()}
-    making = stage.making(stored, session.workspace.year(YEAR), all_slices(session.workspace))
+    making = stage.making(stored(session, stage), session.workspace.year(YEAR), all_slices(session.workspace))
     return {slice_id: one.version for slice_id, one in making.slices.items()}
+
+
+def given(session: Session, stage: Stage, name: str, slice_id: str) -> list[dict[str, Any]]:
+    """Rows of an input that the slice is made from."""
+    read, _ = stage._input(name, stored(session, stage), (slice_id,))
+    rows: list[dict[str, Any]] = read().to_pyarrow().to_pylist()
+    return rows
 
 
 def without_rows(session: Session, stage: Stage) -> None:
@@ -64,9 +75,7 @@ def test_what_is_made_by_district_is_made_again_for_the_districts_whose_delivery
     assert {s for s in before if before[s] != after[s]} == {late}
     write(session, METER_LINKS, WHOLE, *(row(METER_LINKS, district_id=district) for district in before))
     assert all(versions(session, unmatched)[s] != after[s] for s in after)
-    stored = {name: session.stored(key, YEAR) for name, key in unmatched.input_keys(session.workspace).items()}
-    links, _ = unmatched._input("meter_links", stored, (late,))
-    assert [r["district_id"] for r in links().to_pyarrow().to_pylist()] == [late]
+    assert [r["district_id"] for r in given(session, unmatched, "meter_links", late)] == [late]
 
 
 def test_what_is_made_by_slice_of_services_is_made_again_for_the_district_that_came_late_and_for_services_of_several(
@@ -83,9 +92,7 @@ def test_what_is_made_by_slice_of_services_is_made_again_for_the_district_that_c
     # Of links a slice is given the others' too: they say which of its meters they share.
     write(session, METER_LINKS, WHOLE, row(METER_LINKS, district_id=late, slice_id=SEVERAL_DISTRICTS))
     assert all(versions(session, linked_volume)[s] != after[s] for s in after)
-    stored = {name: session.stored(key, YEAR) for name, key in linked_volume.input_keys(session.workspace).items()}
-    links, _ = linked_volume._input("meter_links", stored, (late,))
-    assert [r["slice_id"] for r in links().to_pyarrow().to_pylist()] == [SEVERAL_DISTRICTS]
+    assert [r["slice_id"] for r in given(session, linked_volume, "meter_links", late)] == [SEVERAL_DISTRICTS]
 
 
 def test_services_of_several_districts_are_given_all_rows_of_their_accounts_as_they_are_now(session: Session) -> None:
@@ -99,11 +106,9 @@ def test_services_of_several_districts_are_given_all_rows_of_their_accounts_as_t
                 row(CONSUMPTION, district_id=district, district_account=a, meter_id=m) for a in "AB" for m in meters
             ]
             write(session, CONSUMPTION, district, *rows)
-        stored = {name: session.stored(key, YEAR) for name, key in counted_use.input_keys(session.workspace).items()}
         for _ in "found", "found as it is":
-            made, _ = counted_use._input("consumption", stored, (SEVERAL_DISTRICTS,))
-            given = made().to_pyarrow().to_pylist()
-            assert sorted((r["district_id"], r["district_account"], r["meter_id"]) for r in given) == sorted(
+            found = given(session, counted_use, "consumption", SEVERAL_DISTRICTS)
+            assert sorted((r["district_id"], r["district_account"], r["meter_id"]) for r in found) == sorted(
                 (district, "A", meter) for district in (first, second) for meter in meters
             )
 
@@ -121,6 +126,6 @@ def test_a_table_that_was_whole_and_is_made_by_slice_now_or_the_other_way_has_no
     for _ in "made", "found as it is":
         context = dg.build_output_context(asset_key=UNMATCHED.name)
         StoreIOManager(session).handle_output(context, making)
-        stored = session.stored(dg.AssetKey(UNMATCHED.name), YEAR)
-        assert set(session.store.slices(UNMATCHED, YEAR)) == set(stored.slices) == set(now)
-        assert {r["district_account"] for r in stored.read().to_pyarrow().to_pylist()} == {"of now"}
+        table = session.stored(dg.AssetKey(UNMATCHED.name), YEAR)
+        assert set(session.store.slices(UNMATCHED, YEAR)) == set(table.slices) == set(now)
+        assert {r["district_account"] for r in table.read().to_pyarrow().to_pylist()} == {"of now"}
