@@ -64,6 +64,26 @@ SPREAD, STAGES, PUBLISHED, REST = (
 """Kinds of steps. Only the first spreads over processes or machines within one run."""
 _OF_A_DISTRICT = ("deliveries__", "front_door_")
 _OF_PUBLICATION = ("bill_files", "contents", "billing_database")
+PROMISES: dict[str, tuple[str, ...]] = {
+    "averaging and rating, which the bare script does too: consumption met with services, adjusted, counted, averaged, rated": (
+        "service_consumption", "adjustment_steps", "refused_adjustments", "adjusted_consumption", "counted_use", "winter_averages",
+        "released_class_averages", "class_averages", "billing_basis", "rate_schedule", "bills", "bill_lines",
+    ),
+    "whatever layout a district has: files kept and hashed, each row read with its number or refused with a reason": ("deliveries", "front doors"),
+    "the office's part: CIS extract, what changed since last year's, adjustment and decision sheets": (
+        "cis_extract", "adjustment_sheet", "decision_sheet",
+    ),
+    "irregular use, what is at stake, what a person looks at first": (
+        "unmatched", "irregular_use", "proposed_corrections", "district_use", "findings", "decisions", "at_stake", "worklist", "year_on_year",
+    ),
+    "every volume accounted for, from delivery to bill": (
+        "counted_volume", "delivered_volume", "linked_volume", "volume_account", "reconciliation",
+    ),
+    "each table held against its contract": ("checks",),
+    "one hash of all that a person approves": ("contents",),
+    "`billing.duckdb`, seen whole or not at all, and bill files": ("billing_database", "bill_files"),
+}  # fmt: skip
+"""What steps are for -> the steps, as ``seconds_by_stage`` names them."""
 BESIDE_DUCKDB = 0.325
 """The share of the allowed memory for Python, its libraries and what DuckDB does not count, which grows with what DuckDB has at hand."""
 _SECONDS_BETWEEN_LOOKS = 0.1
@@ -199,6 +219,15 @@ def seconds_by_kind(one: Measured) -> dict[str, float]:
             found[SPREAD] += seconds
         else:
             found[PUBLISHED if step.removeprefix("check_") in _OF_PUBLICATION else STAGES] += seconds
+    return {**found, REST: max(0.0, one.median(OURS) - sum(found.values()))}
+
+
+def seconds_by_promise(one: Measured) -> dict[str, float]:
+    """The whole update by what its steps are for. KeyError if a step is for nothing that is listed."""
+    purpose = {stage: promise for promise, stages_of in PROMISES.items() for stage in stages_of}
+    found = dict.fromkeys(PROMISES, 0.0)
+    for stage, seconds in seconds_by_stage(one).items():
+        found[purpose[stage]] += seconds
     return {**found, REST: max(0.0, one.median(OURS) - sum(found.values()))}
 
 
@@ -404,6 +433,13 @@ def stages(one: Measured) -> list[str]:
     return lines
 
 
+def promises(one: Measured) -> list[str]:
+    """What each promise takes, in seconds and in bare scripts."""
+    bare = one.median(next(iter(SCRIPTS)))
+    lines = ["| what for | seconds | times the whole bare script |", "| --- | --: | --: |"]
+    return lines + [f"| {name} | {s:,.1f} | {s / bare:,.1f} |" for name, s in seconds_by_promise(one).items()]
+
+
 def extrapolated(one: Measured) -> list[str]:
     """A year of EXTRAPOLATED services in proportion to one that was measured, on one machine and on several."""
     times, per_million = EXTRAPOLATED / one.services, 1e6 / one.services
@@ -465,6 +501,10 @@ def written(sizes: list[Measured], turns: int) -> str:
         f"Where the time goes, {largest.services:,} services, the last turn:",
         "",
         *stages(largest),
+        "",
+        "The same by what it is for. The bare script promises none of this but the first:",
+        "",
+        *promises(largest),
         "",
         f"## A year of {EXTRAPOLATED // 10**6} million services, computed from what was measured",
         "",

@@ -5,11 +5,14 @@ Belongs here: ``Store`` on real folders. Does not belong here: what tables mean.
 
 from __future__ import annotations
 
+import datetime as dt
+import random
 from pathlib import Path
 from typing import Any
 
 import ibis
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from contract_rows import row, table_of
 from front_door_helpers import rows_of
@@ -17,7 +20,7 @@ from front_door_helpers import rows_of
 from assets.billing_basis import billing_basis
 from assets.readers.lines import read_lines
 from assets.stage import Session, all_slices
-from assets.store import WHOLE, Store, Stored
+from assets.store import ROWS_OF_A_GROUP, WHOLE, Store, Stored
 from validations.contract import Contract, column
 from validations.tables import ADJUSTMENTS, DECISIONS, SEWER_SERVICES
 from validations.workspace import SAMPLE, Workspace
@@ -62,6 +65,27 @@ def test_a_slice_comes_back_with_its_rows_types_and_version(con: Any, store: Sto
     assert (store.version(TABLE, 2018, "x"), store.version(TABLE, 2018, "y")) == ("v1", "v2")
     assert (store.rows(TABLE, 2018, "y"), store.rows(TABLE, 2019, "y")) == (2, 0)
     assert sorted(files(store)) == ["x.parquet", "y.parquet"]
+
+
+EDGES = (1, 31, 33, 127, 129, 2047, 2049, ROWS_OF_A_GROUP, ROWS_OF_A_GROUP + 1, 2 * ROWS_OF_A_GROUP + 1)
+"""Rows at and beside the ends of what numbers are packed in, of vectors, and of groups of rows."""
+
+
+@pytest.mark.parametrize("rows", EDGES)
+@pytest.mark.parametrize("absent", [0.4, 1])
+def test_any_whole_number_text_and_day_comes_back_for_duckdb_and_for_other_readers(
+    store: Store, rows: int, absent: float
+) -> None:
+    chance = random.Random(f"{rows} {absent}")  # noqa: S311 - the same rows every time
+    names = [chance.choice(["", "a", 'é€𝄞\n"', f"{n:09}", "x" * 300]) for n in range(rows)]
+    numbers = [chance.choice([-(2**63), 2**63 - 1, 0, -1, n, chance.randrange(-(2**63), 2**63)]) for n in range(rows)]
+    days = [
+        None if chance.random() < absent else dt.date.fromordinal(chance.randrange(1, 3_652_000)) for _ in range(rows)
+    ]
+    given = pa.table({"thing": names, "amount_cents": numbers, "day": pa.array(days, pa.date32())})
+    store.write(TABLE, YEAR, "x", ibis.memtable(given), "v1")
+    for back in (store.con.to_pyarrow(store.read(TABLE, YEAR, ["x"])), pq.read_table(store.path(TABLE, YEAR, "x"))):
+        assert sorted(map(repr, back.to_pylist())) == sorted(map(repr, given.to_pylist()))
 
 
 def test_several_slices_read_as_one_table_and_their_versions_as_one(con: Any, store: Store) -> None:
