@@ -14,6 +14,7 @@ in the notation that the request names.
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import json
 import resource
 import sys
@@ -116,6 +117,8 @@ def main() -> None:
     for limit, most in ((resource.RLIMIT_AS, request["most_bytes"]), (resource.RLIMIT_CPU, request["most_seconds"])):
         resource.setrlimit(limit, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # A million cells, none of which leads back to itself, and a process that ends with them: looking for such takes a tenth of the time.
+    gc.disable()
     try:
         read(request)
     except NotAsAnnounced as sentence:
