@@ -293,11 +293,15 @@ def measure(folder: Path, services: int, turns: int, gigabytes: float | None, *,
                     "SELECT max(n) FROM (SELECT count(*) AS n FROM sewer_services GROUP BY slice_id)"
                 ).fetchall()
         if not plain.is_dir():
+            # What was stopped halfway is not taken for the whole.
+            beside = plain.with_name(f"{plain.name}.part")
+            shutil.rmtree(beside, ignore_errors=True)
             subprocess.run(  # noqa: S603 - commands of ours
-                [sys.executable, str(BARE / "plain.py"), str(workspace), str(YEAR), str(plain)],
+                [sys.executable, str(BARE / "plain.py"), str(workspace), str(YEAR), str(beside)],
                 check=True,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
             )
+            beside.rename(plain)
         for name, script in scripts.items():
             command = [sys.executable, str(BARE / script), str(plain), f"{most_bytes / 1e9:g}GB"]
             seconds, peak, _ = timed(command, psutil.virtual_memory().total)
