@@ -125,8 +125,13 @@ def hash_of_parts(store: Store, file: Path) -> str:
 
 
 def _threads(store: Store) -> int:
-    ((threads,),) = store.con.raw_sql("SELECT current_setting('threads')").fetchall()
-    return int(threads)
+    return int(_setting(store, "threads"))
+
+
+def _setting(store: Store, name: str) -> str:
+    """What the run's own connection is kept to."""
+    ((value,),) = store.con.raw_sql(f"SELECT current_setting('{name}')").fetchall()
+    return str(value)
 
 
 class _NotAsRecorded(Exception):
@@ -135,9 +140,8 @@ class _NotAsRecorded(Exception):
 
 def _connected(store: Store, database: Path) -> duckdb.DuckDBPyConnection:
     """A connection to a database, new or not, with the limits of the run's own but for one thread."""
-    ((memory_limit,),) = store.con.raw_sql("SELECT current_setting('memory_limit')").fetchall()
     # One thread writes the rows of a slice together, so that those of a changed one can be taken out without writing others again.
-    con = duckdb.connect(config={"threads": 1, "memory_limit": memory_limit})
+    con = duckdb.connect(config={"threads": 1, "memory_limit": _setting(store, "memory_limit")})
     # The order of rows is no part of a table, and keeping it takes half of the time again.
     con.execute("SET preserve_insertion_order = false")
     con.execute("SET enable_progress_bar = false")
@@ -302,6 +306,8 @@ def unlike_store(session: Session, billing_year: int) -> list[str]:
     differing = []
     con = duckdb.connect(str(session.workspace.database), read_only=True)
     try:
+        for setting in ("threads", "memory_limit"):
+            con.execute(f"SET {setting} = '{_setting(session.store, setting)}'")
         for contract in PUBLISHED:
             slices = slices_of(contract, session.workspace)
             files = session.store.files(contract, billing_year, slices)

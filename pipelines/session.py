@@ -8,8 +8,8 @@ import fcntl
 import gc
 import importlib.util
 import os
-import re
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,14 +25,11 @@ import ibis.expr.types as ir
 from assets.engine import connected
 from assets.stage import Session
 from assets.store import Cluster, Store
+from pipelines.limits import limits
 from rate_tables.config_file import ConfigError
 from validations.workspace import IN_PROCESS, Workspace
 
 WAIT_SECONDS = 600
-THREADS_VARIABLE = "ANNUAL_BILLING_THREADS"
-"""How many cores a run may use; all if it is not set."""
-MEMORY_VARIABLE = "ANNUAL_BILLING_MEMORY"
-"""How much memory DuckDB may use in a run, such as 3GB; four fifths of the machine's if it is not set. More goes to disk."""
 
 
 class WorkspaceBusy(Exception):
@@ -119,22 +116,10 @@ def connect(scratch: Path) -> ibis.BaseBackend:
     """A DuckDB connection of this process' own; what does not fit in memory goes to ``scratch``."""
     scratch.mkdir(parents=True, exist_ok=True)
     leave_alone_what_was_imported()
-    con = connected(temp_directory=str(scratch / "duckdb"))
+    con = connected(temp_directory=str(scratch / "duckdb"), **limits())
     # Row numbers of delivered files rest on this order.
     con.raw_sql("SET preserve_insertion_order = true")
-    if threads := _allowed(THREADS_VARIABLE, r"[1-9][0-9]{0,2}", "a whole number from 1 to 999"):
-        con.raw_sql(f"SET threads = {threads}")
-    if memory := _allowed(MEMORY_VARIABLE, r"[1-9][0-9]{0,4}[MG]B", "a whole number and MB or GB, such as 3GB"):
-        con.raw_sql(f"SET memory_limit = '{memory}'")
     return con
-
-
-def _allowed(variable: str, pattern: str, allowed: str) -> str | None:
-    """What the environment says, if anything. ConfigError if it is not of the pattern."""
-    said = os.environ.get(variable)
-    if said and not re.fullmatch(pattern, said):
-        raise ConfigError(f"{variable}: {said!r} is not allowed; allowed: {allowed}.")
-    return said or None
 
 
 def store_of(workspace: Workspace, con: ibis.BaseBackend, cluster: Cluster | None = None) -> Store:
@@ -236,12 +221,16 @@ def _session(workspace: Workspace) -> Iterator[Session]:
 
 @contextmanager
 def read_session(workspace: Workspace) -> Iterator[Session]:
-    """The workspace for reading only, without the lock: the store's files are whole at any time."""
-    con = connected(keeps_sql=False)
-    try:
-        yield Session(workspace, store_of(workspace, con))
-    finally:
-        con.disconnect()
+    """The workspace for reading only, without the lock: the store's files are whole at any time. ConfigError if ``limits`` are none.
+
+    What does not fit in memory goes to the system's folder for such files: a run that begins meanwhile removes the workspace's.
+    """
+    with tempfile.TemporaryDirectory(prefix="annual-billing-") as scratch:
+        con = connected(keeps_sql=False, temp_directory=scratch, **limits())
+        try:
+            yield Session(workspace, store_of(workspace, con))
+        finally:
+            con.disconnect()
 
 
 def session_resource(workspace: Workspace) -> dg.ResourceDefinition:

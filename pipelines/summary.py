@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 
+from pipelines.limits import limits
 from validations.workspace import Workspace
 
 
@@ -159,10 +160,12 @@ def _needs_a_person(con: duckdb.DuckDBPyConnection, year: int) -> list[str]:
 
 
 def connect_for_reading(workspace: Workspace, billing_year: int) -> duckdb.DuckDBPyConnection:
-    """The published database, read-only. NotRun if it is not there or does not hold the year."""
+    """The published database, read-only. NotRun if it is not there or does not hold the year; ConfigError if ``limits`` are none."""
     if not workspace.database.exists():
         raise NotRun(f"billing year {billing_year} has not been run here; run: annual-billing run {billing_year}")
     con = duckdb.connect(str(workspace.database), read_only=True)
+    for setting, value in limits().items():
+        con.execute(f"SET {setting} = '{value}'")
     # Not a parameter: with any, DuckDB imports pandas, which commands that read little would wait for.
     if not con.execute(f"SELECT 1 FROM billing_basis WHERE billing_year = {billing_year:d} LIMIT 1").fetchall():  # noqa: S608
         con.close()

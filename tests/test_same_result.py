@@ -13,7 +13,8 @@ from releasable import YEAR, made_anew
 from whole_runs import annual_billing, bill_file_bytes, query, table_hashes
 
 from assets.contents import contents_of, digest_of
-from pipelines.session import THREADS_VARIABLE, read_session
+from pipelines.limits import THREADS_VARIABLE
+from pipelines.session import read_session
 from validations.workspace import Workspace
 
 NAME_FILES = {

@@ -1,6 +1,6 @@
 """The session of a run: one at a time, and nothing left of one that was killed.
 
-Belongs here: the lock, leftovers.
+Belongs here: the lock, leftovers, limits of cores and memory.
 Does not belong here: whole runs (``test_annual_update``).
 """
 
@@ -10,8 +10,8 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -19,7 +19,9 @@ from pathlib import Path
 import pytest
 from whole_runs import committed_sample, forked
 
-from pipelines.session import WorkspaceBusy, lock, open_session, part_of_lock
+from assets.stage import Session
+from pipelines.limits import MEMORY_VARIABLE, THREADS_VARIABLE
+from pipelines.session import WorkspaceBusy, lock, open_session, part_of_lock, read_session
 from validations.workspace import Workspace
 
 
@@ -116,3 +118,27 @@ def test_promise_5_what_a_killed_run_had_not_finished_is_removed_and_what_was_fi
     assert not link.is_symlink()
     assert finished.exists()
     assert [p for p in unfinished if p.exists()] == []
+
+
+@pytest.mark.parametrize("session_of", [open_session, read_session])
+def test_every_command_keeps_to_the_cores_and_memory_that_it_is_allowed_and_leaves_nothing_of_what_did_not_fit(
+    session_of: Callable[[Workspace], AbstractContextManager[Session]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace(committed_sample(tmp_path / "ws"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(MEMORY_VARIABLE, "64MB")
+    monkeypatch.setenv(THREADS_VARIABLE, "1")
+    before = sorted(tmp_path.rglob("*"))
+    with session_of(workspace) as session:
+        found = session.store.con.raw_sql(
+            "SELECT current_setting('threads'), current_setting('memory_limit'), current_setting('temp_directory')"
+        )
+        ((threads, memory, scratch),) = found.fetchall()
+        # Twice what is allowed.
+        rows = "SELECT i, hash(i) AS h FROM range(8_000_000) t(i) ORDER BY h"
+        session.store.con.raw_sql(f"CREATE TEMP TABLE sorted AS {rows}")
+        assert any(Path(scratch).iterdir())
+    assert (threads, memory) == (1, "61.0 MiB")
+    assert not Path(scratch).exists()
+    made = [path for path in sorted(tmp_path.rglob("*")) if path not in before]
+    assert [path.name for path in made if path.is_file()] in ([], [".lock"])

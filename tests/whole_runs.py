@@ -18,7 +18,7 @@ from typing import Any
 
 import duckdb
 
-from pipelines.session import THREADS_VARIABLE
+from pipelines.limits import THREADS_VARIABLE
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = Path(sys.executable).with_name("annual-billing")

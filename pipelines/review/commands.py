@@ -39,11 +39,13 @@ def review(
 ) -> None:
     """Write the workbook in which findings of YEAR are decided: what is open, most dollars a year first."""
     from pipelines.review.evidence import review_of
-    from pipelines.review.workbook import write_workbook
+    from pipelines.review.workbook import must_be_free, write_workbook
     from pipelines.summary import NotRun
     from validations.workspace import Workspace
 
     chosen = Workspace.chosen(workspace)
+    if to is not None:
+        must_be_free(to)
     try:
         found = review_of(chosen, year, everything=everything)
     except NotRun as error:

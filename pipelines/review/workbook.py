@@ -339,8 +339,17 @@ def write_workbook(review: Review, to: Path, minutes: float, entries: Mapping[st
     """Write the workbook to ``to``, whole or not at all; ``minutes`` a service are what the hours are stated at.
 
     ``entries``: decisions that are filled in already, by finding.
-    Errors: ConfigError if there is such a file, its folder is not there, or it is no .xlsx.
+    Errors: as for ``must_be_free``.
     """
+    must_be_free(to)
+    with whole_file(to) as beside:
+        out = _Book(beside, review.title)
+        _write_sheets(out, review, minutes, entries or {})
+        out.book.close()
+
+
+def must_be_free(to: Path) -> None:
+    """ConfigError if there is such a file, its folder is not there, or it is no .xlsx: said before a minute's work is done for it."""
     if to.suffix.lower() != ".xlsx":
         raise ConfigError(f"{to}: the review is a workbook; allowed: a name that ends in .xlsx.")
     if to.exists():
@@ -349,7 +358,3 @@ def write_workbook(review: Review, to: Path, minutes: float, entries: Mapping[st
         )
     if not to.parent.is_dir():
         raise ConfigError(f"{to.parent}: there is no such folder; make it first, or name another.")
-    with whole_file(to) as beside:
-        out = _Book(beside, review.title)
-        _write_sheets(out, review, minutes, entries or {})
-        out.book.close()
