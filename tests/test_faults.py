@@ -103,7 +103,7 @@ def test_promise_3_a_clean_rebuild_with_one_thread_is_what_was_made_step_by_step
         (MEMORY_VARIABLE, "3GB' --", "a whole number and MB or GB, such as 3GB"),
     ],
 )
-@pytest.mark.parametrize("command", ["run", "status", "verify", "questions"])
+@pytest.mark.parametrize("command", ["run", "status", "questions"])
 def test_threads_or_memory_that_are_none_are_a_sentence(
     undecided: Path, variable: str, said: str, allowed: str, command: str
 ) -> None:
