@@ -79,7 +79,7 @@ PROMISES: dict[str, tuple[str, ...]] = {
     "every volume accounted for, from delivery to bill": (
         "counted_volume", "delivered_volume", "linked_volume", "volume_account", "reconciliation",
     ),
-    "each table held against its contract": ("checks",),
+    "checks: each table against its contract, sums against each other": ("checks",),
     "one hash of all that a person approves": ("contents",),
     "`billing.duckdb`, seen whole or not at all, and bill files": ("billing_database", "bill_files"),
 }  # fmt: skip
@@ -506,7 +506,7 @@ def written(sizes: list[Measured], turns: int) -> str:
         "",
         *stages(largest),
         "",
-        "The same by what it is for. The bare script promises none of this but the first:",
+        "The same by what it is for. Of this the bare script does the first; it reads files of one layout, and writes one:",
         "",
         *promises(largest),
         "",

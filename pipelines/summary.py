@@ -163,8 +163,9 @@ def connect_for_reading(workspace: Workspace, billing_year: int) -> duckdb.DuckD
     """The published database, read-only. NotRun if it is not there or does not hold the year; ConfigError if ``limits`` are none."""
     if not workspace.database.exists():
         raise NotRun(f"billing year {billing_year} has not been run here; run: annual-billing run {billing_year}")
+    allowed = limits()
     con = duckdb.connect(str(workspace.database), read_only=True)
-    for setting, value in limits().items():
+    for setting, value in allowed.items():
         con.execute(f"SET {setting} = '{value}'")
     # Not a parameter: with any, DuckDB imports pandas, which commands that read little would wait for.
     if not con.execute(f"SELECT 1 FROM billing_basis WHERE billing_year = {billing_year:d} LIMIT 1").fetchall():  # noqa: S608

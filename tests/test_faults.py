@@ -16,9 +16,11 @@ from whole_runs import annual_billing
 
 from assets.contents import contents_of, digest_of
 from assets.log import Log
+from pipelines.district_entry.check import _connection
 from pipelines.limits import MEMORY_VARIABLE, THREADS_VARIABLE
 from pipelines.release.verification import verify
 from pipelines.session import read_session
+from pipelines.summary import connect_for_reading
 from validations.workspace import Workspace
 
 
@@ -111,3 +113,18 @@ def test_threads_or_memory_that_are_none_are_a_sentence(
     assert ran.code != 0
     assert "Traceback" not in ran.err
     assert f"{variable}: {said!r} is not allowed; allowed: {allowed}." in ran.err
+
+
+def test_what_reads_the_published_database_and_what_tries_a_sample_keep_to_the_cores_and_memory_that_are_allowed(
+    undecided: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = "SELECT current_setting('threads'), current_setting('memory_limit')"
+    with _connection(tmp_path) as con:
+        ((_, memory),) = con.raw_sql(asked).fetchall()
+        assert memory == "1.8 GiB"
+    monkeypatch.setenv(MEMORY_VARIABLE, "64MB")
+    monkeypatch.setenv(THREADS_VARIABLE, "1")
+    with connect_for_reading(Workspace(undecided), YEAR) as published:
+        assert published.execute(asked).fetchall() == [(1, "61.0 MiB")]
+    with _connection(tmp_path) as con:
+        assert con.raw_sql(asked).fetchall() == [(1, "61.0 MiB")]

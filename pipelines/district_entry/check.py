@@ -21,6 +21,7 @@ from assets.front_door import DeliveredFile, FrontDoor
 from assets.pulling.archive import archived
 from pipelines.district_entry.harmless import harmless
 from pipelines.district_entry.shown import Checked, show_reading
+from pipelines.limits import limits
 from pipelines.summary import Table
 from rate_tables.config_file import ConfigError
 from validations.district import District
@@ -31,6 +32,7 @@ TOLERATED_PERCENT = 1.0
 """So many records in a hundred may be refused: a few wrong rows are the district's to mend, more are the entry's."""
 
 _MEMORY = "2GB"
+"""Of a sample, where the environment does not say how much."""
 _BECOMES = {"current": "read", "unpacked": "unpacked", "same_content": "the same content again, read once"}
 
 
@@ -51,9 +53,8 @@ class _SampleWorkspace(Workspace):
 
 @contextmanager
 def _connection(scratch: Path) -> Iterator[Any]:
-    con = connected(temp_directory=str(scratch / "duckdb"))
+    con = connected(temp_directory=str(scratch / "duckdb"), **{"memory_limit": _MEMORY, **limits()})
     con.raw_sql("SET preserve_insertion_order = true")
-    con.raw_sql(f"SET memory_limit = '{_MEMORY}'")
     try:
         yield con
     finally:
